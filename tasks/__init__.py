@@ -1,0 +1,1 @@
+"""The tasks that the zoo's models are trained on."""

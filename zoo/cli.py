@@ -1,0 +1,243 @@
+"""The command line: `zoo train|evaluate|export|predict|tune|list|bench`.
+
+TensorFlow is imported by the verbs that need it, so `zoo --help` and `zoo list` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+from zoo import __version__
+from zoo.errors import ZooError, explain
+from zoo.task import find, tasks
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.verb(arguments)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:  # the reader has seen enough (zoo predict ... | head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("\nzoo: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        print(f"zoo: error: {line}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zoo", description="Recurrent sequence models: train, measure, export, use.")
+    parser.add_argument("--version", action="version", version=f"zoo {__version__}")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+
+    def verb(name, function, help, task=True, data=True):
+        sub = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        sub.set_defaults(verb=function)
+        if task:
+            sub.add_argument("task", metavar="TASK", help="a task's name (zoo list)")
+        if data:
+            sub.add_argument("--data", default="", metavar="DATA", help="TFDS name or path; none: the built-in corpus")
+            sub.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"), help="where results go (runs)")
+        return sub
+
+    def configuration(sub):
+        sub.add_argument("--preset", default="", help="a preset of the task's configuration (zoo list TASK)")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a value of it; repeatable")
+
+    configuration(verb("train", _train, "train a task, or go on with a training that was interrupted"))
+    sub = verb("evaluate", _evaluate, "score a model on a split, with tables and pictures")
+    sub.add_argument("--model", help="a path; none: the run's own model, or else the shipped one")
+    sub.add_argument("--split", default="test", choices=("train", "dev", "test"))
+    sub = verb("export", _export, "export a trained run to saved_models/TASK/VERSION")
+    sub.add_argument("--out", type=pathlib.Path, help="folder of the SavedModel (the next free version)")
+    sub.add_argument("--facts", type=pathlib.Path, help="JSON file of facts for the model card: data, published ...")
+    sub = verb("predict", _predict, "answer inputs with a model, as JSON lines", data=False)
+    sub.add_argument("input", nargs="*", help="inputs; none: lines of standard input")
+    sub.add_argument("--file", type=pathlib.Path, help="a file of inputs, a line each")
+    sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
+    sub = verb("tune", _tune, "search for a better configuration with keras-tuner")
+    configuration(sub)
+    sub.add_argument("--tuner", default="hyperband", help="hyperband, random or bayesian")
+    sub.add_argument("--epochs", type=int, default=0, help="epochs of the longest trials")
+    sub.add_argument("--trials", type=int, default=20, help="number of trials (random, bayesian)")
+    sub = verb("list", _list, "list the tasks, or one task's presets and settings", task=False, data=False)
+    sub.add_argument("task", nargs="?", metavar="TASK")
+    sub = verb("bench", _bench, "measure speed beside what a user would pick instead")
+    sub.add_argument("--out", type=pathlib.Path, help="write the figures as JSON")
+    return parser
+
+
+# Verbs ----------------------------------------------------------------------------------------------------------------
+
+
+def _train(arguments) -> None:
+    run = _run(arguments)
+    task = run.train(arguments.preset, arguments.set)
+    report = run.evaluate("dev")
+    data = f" DATA={arguments.data}" if arguments.data else ""
+    from zoo.run import say
+
+    say("")
+    say(f"trained: {run.folder / 'export'} (a SavedModel), curves in {run.folder / 'curves.png'}")
+    if "test" in run.corpus.splits:
+        say(f"next: make evaluate TASK={run.name}{data}         # on the test split, which training never saw")
+    if task.demo:
+        say(f'      make predict TASK={run.name} MODEL={run.folder / "export"} INPUT="{task.demo}"')
+    say(f"      make export TASK={run.name}{data}           # to saved_models/{run.name}/")
+    return report
+
+
+def _evaluate(arguments) -> None:
+    run = _run(arguments)
+    run.evaluate(arguments.split, arguments.model)
+    print(
+        f"next: make export TASK={run.name}{f' DATA={run.data}' if run.data else ''}  (puts these figures on the model card)"
+    )
+
+
+def _export(arguments) -> None:
+    run = _run(arguments)
+    facts = {}
+    if arguments.facts:
+        try:
+            facts = json.loads(arguments.facts.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ZooError(f"{arguments.facts}: not JSON: {error}") from None
+    target = arguments.out or _next_version(pathlib.Path("saved_models") / run.name)
+    if target.exists():
+        raise ZooError(f"{target}: exists already; expected a new folder")
+    run.export(target, facts)
+    print(f"written: {target}/ (model card: {target / 'MODEL_CARD.md'})")
+    print(f'next: make predict TASK={run.name} MODEL={target} INPUT="{run.task_class.demo}"')
+
+
+def _next_version(shelf: pathlib.Path) -> pathlib.Path:
+    taken = [int(p.name) for p in shelf.glob("[0-9]*") if p.name.isdigit()]
+    return shelf / str(max(taken, default=0) + 1)
+
+
+def _predict(arguments) -> None:
+    find_entry(arguments.task)
+    if arguments.file and arguments.input:
+        raise ZooError("give inputs or --file, not both")
+    source = None
+    if arguments.file:
+        source = open(arguments.file, "rb")
+    elif not arguments.input:
+        source = sys.stdin.buffer
+    with source or contextlib.nullcontext():
+        lines = (line.rstrip(b"\r\n") for line in source) if source else iter(arguments.input)
+        first = next(lines, None)
+        if first is None:
+            raise ZooError(f"{arguments.file or 'standard input'}: empty; expected an input a line")
+        model = _load(arguments.model or arguments.task)
+        if model.card["task"] != arguments.task:
+            raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
+        chunk = [first]
+        for line in lines:
+            if len(chunk) == 256:  # answers begin before the input ends
+                _answer(model, chunk)
+                chunk = []
+            chunk.append(line)
+        _answer(model, chunk)
+
+
+def _answer(model, inputs) -> None:
+    for answer in model(inputs):
+        print(json.dumps(answer, ensure_ascii=False), flush=False)
+    sys.stdout.flush()
+
+
+def _tune(arguments) -> None:
+    run = _run(arguments)
+    from zoo import tuning
+
+    tuning.tune(run, arguments.preset, arguments.set, arguments.tuner, arguments.epochs, arguments.trials)
+
+
+def _list(arguments) -> None:
+    if not arguments.task:
+        for entry in tasks():
+            print(f"{entry.name:12} {entry.shape:28} {entry.summary}")
+        return
+    _quiet_import()
+    import dataclasses
+
+    task = find(arguments.task)
+    for name, values in task.presets.items():
+        print(f"preset {name}: {' '.join(f'{k}={v}' for k, v in values.items()) or 'the defaults below'}")
+    for field in dataclasses.fields(task.Config):
+        print(f"  {field.name}={field.default}  ({field.metadata.get('help', '')})")
+
+
+def _bench(arguments) -> None:
+    find_entry(arguments.task)
+    script = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / f"{arguments.task}.py"
+    if not script.is_file():
+        raise ZooError(f"{script}: not found; benchmarks come with a checkout of the project, not with the package")
+    _quiet_import()
+    import runpy
+
+    runpy.run_path(str(script))["main"](arguments)
+
+
+# Helpers --------------------------------------------------------------------------------------------------------------
+
+
+def find_entry(name: str) -> None:
+    """Refuse an unknown task before TensorFlow is imported."""
+    names = [entry.name for entry in tasks()]
+    if name not in names:
+        raise ZooError(f"unknown task {name!r}; there are: {', '.join(names)}")
+
+
+def _run(arguments):
+    find_entry(arguments.task)
+    _quiet_import()
+    from zoo.run import Run
+
+    return Run(arguments.task, arguments.data, arguments.runs)
+
+
+def _load(name):
+    _quiet_import()
+    from zoo import serving
+
+    return serving.load(name)
+
+
+def _quiet_import() -> None:
+    """Import TensorFlow without its start-up chatter, which its C++ writes to stderr whatever the log level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            chatter.seek(0)
+            os.write(kept, chatter.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+"""Where examples come from, and how they become batches.
+
+`DATA=` names a source: nothing (the task's built-in corpus), a TFDS name, or a path to a person's own files. All three
+become a `Corpus`: splits of raw examples, dictionaries of tensors with the same keys whatever the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+
+import tensorflow as tf
+
+from zoo.errors import ZooError
+
+# Lengths at which a new bucket begins: the padding wastes less than half of a batch, usually a tenth.
+BOUNDARIES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+DEV_SHARE = 10  # one training example in so many is set aside where the source has no dev split
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Splits of raw examples.
+
+    Attributes:
+        name: short, fit for a folder's name.
+        source: where it comes from, for the model card.
+        splits: `train`, `dev`, `test` (those there are) -> datasets of dictionaries of tensors.
+        dev_from_train: whether `dev` was cut out of the training split.
+    """
+
+    name: str
+    source: str
+    splits: Mapping[str, tf.data.Dataset]
+    dev_from_train: bool = False
+
+    def split(self, name: str) -> tf.data.Dataset:
+        if name not in self.splits:
+            raise ZooError(f"{self.source} has no {name} split; it has: {', '.join(self.splits)}")
+        return self.splits[name]
+
+
+def open_corpus(task, data: str = "", cache: pathlib.Path = pathlib.Path("runs/tfds")) -> Corpus:
+    """Open what `DATA=` names.
+
+    Args:
+        task: a `zoo.task.Task` class: `builtin()`, `from_tfds(builder)` and `from_files(path)` say how it reads each source.
+        data: empty, a TFDS name, or a path. A path that exists wins over a TFDS name.
+        cache: where TFDS keeps the built-in corpus.
+
+    Raises:
+        ZooError: the name is unknown, the download can't be reached, or the files are malformed.
+    """
+    if not data:
+        builder = task.builtin()(data_dir=cache)
+        _prepare(builder)
+        return _with_dev(task, "builtin", f"built-in corpus ({builder.info.full_name})", task.from_tfds(builder))
+    path = pathlib.Path(data).expanduser()
+    if path.exists():
+        absolute = path.resolve()
+        name = f"{absolute.name}-{hashlib.sha256(str(absolute).encode()).hexdigest()[:6]}"
+        return _with_dev(task, name, f"files in {data}", task.from_files(path))
+    if os.sep in data and not _is_tfds(data):
+        raise ZooError(f"{data}: no such file or folder, and no TFDS data set of that name")
+    builder = _tfds_builder(data)
+    _prepare(builder)
+    return _with_dev(task, data.replace("/", "-"), f"TFDS {builder.info.full_name}", task.from_tfds(builder))
+
+
+def _is_tfds(name: str) -> bool:
+    import tensorflow_datasets as tfds
+
+    return name.split("/")[0].split(":")[0] in tfds.list_builders(with_community_datasets=False)
+
+
+def _tfds_builder(name: str):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, try_gcs=False)
+    except (tfds.core.DatasetNotFoundError, ValueError, AttributeError):
+        raise ZooError(
+            f"{name}: neither a path nor a TFDS data set (https://www.tensorflow.org/datasets/catalog)"
+        ) from None
+
+
+def _prepare(builder) -> None:
+    """Download and build, with a clear word where the network can't be reached."""
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_config=config)
+    except OSError as error:
+        if error.errno is not None and not _network(error):
+            raise
+        raise _unreachable(builder, error) from error
+    except Exception as error:
+        if _network(error):
+            raise _unreachable(builder, error) from error
+        raise
+
+
+def _network(error: BaseException) -> bool:
+    modules = type(error).__module__.split(".")[0]
+    return (
+        modules in ("requests", "urllib3", "urllib", "http", "socket", "ssl")
+        or isinstance(error, (ConnectionError, TimeoutError))
+        or type(error).__name__ in ("DownloadError", "gaierror")
+    )
+
+
+def _unreachable(builder, error) -> ZooError:
+    reason = " ".join(str(error).split())[:120]
+    return ZooError(
+        f"TFDS {builder.info.full_name} is not on this machine ({builder.data_path}) and its download can't be reached: "
+        f"{reason}; connect to the network, or give DATA= a path to files of your own"
+    )
+
+
+def _with_dev(task, name: str, source: str, splits: Mapping[str, tf.data.Dataset]) -> Corpus:
+    splits = dict(splits)
+    cut = "dev" not in splits and "train" in splits
+    if cut:
+        whole = splits["train"]
+        dev = whole.filter(lambda example: in_dev(task.key(example)))
+        if not any(True for _ in dev.take(1)):
+            raise ZooError(
+                f"{source}: too few training examples to set a dev split aside (1 in {DEV_SHARE}); add more, or a dev split"
+            )
+        splits["train"] = whole.filter(lambda example: not in_dev(task.key(example)))
+        splits["dev"] = dev
+    return Corpus(name, source, splits, cut)
+
+
+def in_dev(key: tf.Tensor) -> tf.Tensor:
+    """Whether a training example belongs to the dev slice: by its content, so that copies of it do too."""
+    return tf.strings.to_hash_bucket_fast(key, DEV_SHARE) == 0
+
+
+def batches(
+    examples: tf.data.Dataset,
+    encode: Callable,
+    batch_size: int,
+    max_length: int,
+    seed: int | None = None,
+) -> tf.data.Dataset:
+    """Encode, cache, and batch sequences of about the same length together.
+
+    Args:
+        examples: raw examples.
+        encode: a function of a batch of raw examples, in the graph, giving `(sequences, targets)` with ragged sequences
+            `[batch, (time), ...]` and targets `[batch, ...]`, dense or ragged like the sequences.
+        batch_size: of every batch but the last of each bucket.
+        max_length: of a sequence.
+        seed: shuffles anew at each pass and repeats without end; None gives one pass, in bucket order.
+
+    Returns:
+        `(sequences, targets)` padded with zeros to the longest in the batch.
+    """
+    data = examples.batch(512).map(encode, tf.data.AUTOTUNE).unbatch()
+    data = data.map(lambda *example: tf.nest.map_structure(tf.identity, example)).cache()  # a ragged row is dense
+    if seed is not None:
+        data = data.shuffle(50_000, seed=seed, reshuffle_each_iteration=True).repeat()
+    boundaries = [b for b in BOUNDARIES if b <= max_length]
+    return data.bucket_by_sequence_length(
+        lambda sequence, target: tf.shape(sequence)[0],
+        [b + 1 for b in boundaries],
+        [batch_size] * (len(boundaries) + 1),
+    ).prefetch(tf.data.AUTOTUNE)
+
+
+def count(examples: Iterable) -> int:
+    return int(sum(1 for _ in examples))

@@ -1,0 +1,48 @@
+"""The one exception that means: the input is at fault, and here is what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class ZooError(Exception):
+    """One line for the person at the keyboard: what is wrong, where, and what was expected.
+
+    The command line prints it to stderr and exits with status 2; anything else that escapes is a bug.
+    """
+
+
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EFBIG: "the file would exceed the size limit",
+    errno.EIO: "the disk reports an input/output error",
+}
+
+
+def explain(error: BaseException) -> str | None:
+    """The line that a person should read for `error`, or None if it isn't theirs to mend.
+
+    TensorFlow and h5py write files themselves and wrap the operating system's answer in their own exceptions.
+    """
+    if isinstance(error, ZooError):
+        return str(error)
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError):
+        code = error.errno
+        if code is None:  # h5py puts the number in its message only
+            code = next((c for c in _DISK if f"errno = {c}," in text or os.strerror(c) in text), None)
+        if code in _DISK:
+            where = f" ({error.filename})" if error.filename else ""
+            return f"cannot write: {_DISK[code]}{where}; free some space or name another folder with --runs"
+        if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
+            return f"{error.filename}: {error.strerror}"
+    if type(error).__module__.startswith("tensorflow"):
+        for code, meaning in _DISK.items():
+            if os.strerror(code) in text:
+                return f"cannot write: {meaning}: {text[:200]}"
+    return None

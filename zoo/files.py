@@ -1,0 +1,97 @@
+"""Readers for people's own files. What is malformed is named with its file and line; nothing is skipped in silence."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import pathlib
+import sys
+import zlib
+
+from zoo.errors import ZooError
+
+SPLITS = {"train": ("train", "training"), "dev": ("dev", "val", "valid", "validation"), "test": ("test",)}
+REPLACEMENT = "\ufffd"
+
+csv.field_size_limit(2**31 - 1)  # a book is a legitimate field
+
+
+def labelled_texts(path: pathlib.Path) -> dict[str, tuple[list[str], list[str]]]:
+    """Split -> (texts, labels), from CSV files (`train.csv`, `test.csv`; `.gz` too) or folders (`train/<label>/*.txt`).
+
+    A single CSV file is a training split. Files that are no split by their name are left alone.
+    """
+    if path.is_file():
+        return {"train": labelled_table(path)}
+    splits = {}
+    for split, names in SPLITS.items():
+        for name in names:
+            table = next((p for p in (path / f"{name}.csv", path / f"{name}.csv.gz") if p.is_file()), None)
+            if table:
+                splits[split] = labelled_table(table)
+            elif (path / name).is_dir():
+                splits[split] = labelled_folder(path / name)
+    if not splits:
+        raise ZooError(
+            f"{path}: no split found; expected train.csv and test.csv (or .csv.gz) with columns text,label, "
+            "or folders train/<label>/*.txt and test/<label>/*.txt"
+        )
+    return splits
+
+
+def labelled_table(path: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Texts and labels of a CSV file (RFC 4180, UTF-8) with columns `text` and `label`; others are left alone."""
+    texts, labels, replaced = [], [], 0
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            header = next(reader, None)
+            if header is None:
+                raise ZooError(f"{path}: the file is empty; expected a header line with the columns text,label")
+            for column in ("text", "label"):
+                if column not in header:
+                    raise ZooError(
+                        f"{path}: line 1: no column {column!r} among {', '.join(header)!r}; expected text,label"
+                    )
+            text, label = header.index("text"), header.index("label")
+            for row in reader:
+                if not row:
+                    continue  # a blank line is no row (RFC 4180 leaves it open; csv.DictReader does the same)
+                if len(row) != len(header):
+                    raise ZooError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
+                if not row[label].strip():
+                    raise ZooError(f"{path}: line {reader.line_num}: the label is empty")
+                texts.append(row[text])
+                labels.append(row[label].strip())
+                replaced += REPLACEMENT in row[text]
+        except csv.Error as error:
+            raise ZooError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ZooError(f"{path}: damaged or cut-off gzip file: {error}") from None
+    if not texts:
+        raise ZooError(f"{path}: no rows below the header; expected text,label in each")
+    _report_replaced(path, replaced, "rows")
+    return texts, labels
+
+
+def labelled_folder(path: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Texts and labels of `path/<label>/*.txt`, in the order of their names; a folder `unsup` is left alone."""
+    texts, labels, replaced = [], [], 0
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and p.name != "unsup"):
+        for file in sorted(folder.glob("*.txt")):
+            text = file.read_text(encoding="utf-8", errors="replace")
+            replaced += REPLACEMENT in text
+            texts.append(text)
+            labels.append(folder.name)
+    if not texts:
+        raise ZooError(f"{path}: no text files; expected {path}/<label>/*.txt, a folder for each label")
+    _report_replaced(path, replaced, "files")
+    return texts, labels
+
+
+def _report_replaced(path: pathlib.Path, count: int, what: str) -> None:
+    if count:
+        print(
+            f"zoo: note: {path}: {count} {what} with bytes that are not UTF-8, read as {REPLACEMENT}", file=sys.stderr
+        )

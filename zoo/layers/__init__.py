@@ -1,0 +1,7 @@
+"""The recurrent layers of the zoo, and what the tasks build on them."""
+
+from zoo.layers.pooling import SequencePooling
+from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
+from zoo.layers.stack import RecurrentStack
+
+__all__ = ["GRU", "LSTM", "RecurrentStack", "SequencePooling", "SimpleRNN"]

@@ -1,0 +1,155 @@
+"""One to many recurrent layers, with what goes between them: `RecurrentStack`."""
+
+from __future__ import annotations
+
+import keras
+
+from zoo.layers.pooling import SequencePooling
+from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
+
+CELLS = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
+
+
+@keras.saving.register_keras_serializable("zoo")
+class RecurrentStack(keras.layers.Layer):
+    """The recurrent part of every model of the zoo: layers on top of each other, then maybe a pooling.
+
+    With x the input of a layer, and the parts that were not asked for left out, its output is
+
+        norm(x + layer(dropout(x)))
+
+    where the first layer's input is not dropped out, while the last one's output is. The dropout is on the
+    layers' path and not on the residual one, which carries x as it is (Wu et al. 2016), or through a linear
+    projection where the first layer's input is not as wide as its output.
+
+    Args:
+        units: the width of a layer, in each direction.
+        depth: the number of layers.
+        cell: "rnn", "lstm" or "gru".
+        bidirectional: whether each layer reads in both directions; the results are concatenated (Schuster &
+            Paliwal 1997).
+        residual: whether a layer's input is added to its output (He et al. 2016).
+        dropout: the rate between the layers and after the last one (Zaremba et al. 2014).
+        variational: whether the dropout has one mask for all steps (Gal & Ghahramani 2016), or one for each.
+        recurrent_dropout: the cells' rate, on the state; it costs an LSTM its fast training.
+        layer_norm: whether each layer's result is normalised, step by step (Ba et al. 2016).
+        pooling: None for the sequence, or the `kind` of a `SequencePooling` of it.
+        return_state: whether to return the final states too.
+
+    Inputs: float `[batch, time, features]`; `initial_state`, a flat list of `[batch, units]`, as it is returned;
+        `mask`, bool `[batch, time]`, by default the input's.
+    Outputs: `[batch, time, width]` with the input's mask, or `[batch, width * number of poolings]`; width is
+        `units`, or twice that if bidirectional. With `return_state`, a pair of this and the flat list of final
+        states: layer by layer, forward before backward, h before an LSTM's c. All of the compute dtype.
+
+    Raises:
+        ValueError: for an unknown cell or pooling, a depth below 1, or a wrong number of initial states.
+    """
+
+    def __init__(
+        self,
+        units,
+        depth=1,
+        cell="lstm",
+        bidirectional=False,
+        residual=False,
+        dropout=0.0,
+        variational=True,
+        recurrent_dropout=0.0,
+        layer_norm=False,
+        pooling=None,
+        return_state=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if cell not in CELLS:
+            raise ValueError(f"cell must be one of {', '.join(CELLS)}; got {cell!r}")
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1; got {depth}")
+        self.units, self.depth, self.cell = units, depth, cell
+        self.bidirectional, self.residual, self.layer_norm = bidirectional, residual, layer_norm
+        self.dropout, self.variational, self.recurrent_dropout = dropout, variational, recurrent_dropout
+        self.pooling = pooling if pooling is None or isinstance(pooling, str) else tuple(pooling)
+        self.return_state = return_state
+        self.supports_masking = True
+
+        dtype = self.dtype_policy
+        self.width = units * (2 if bidirectional else 1)
+        self.recurrent_layers = [self._recurrent_layer(f"layer_{i}") for i in range(depth)]
+        self.projection = None
+        if residual:  # built, and used, only where the widths differ
+            self.projection = keras.layers.Dense(self.width, use_bias=False, dtype=dtype, name="projection")
+        self.norms = [
+            keras.layers.LayerNormalization(dtype=dtype, name=f"norm_{i}") for i in range(depth if layer_norm else 0)
+        ]
+        noise = (None, 1, None) if variational else None
+        self.dropouts = [
+            keras.layers.Dropout(dropout, noise_shape=noise, dtype=dtype, name=f"dropout_{i}") for i in range(depth)
+        ]
+        self.pool = None
+        if pooling is not None:
+            self.pool = SequencePooling(pooling, bidirectional, dtype=dtype, name="pooling")
+
+    def _recurrent_layer(self, name):
+        options = {"return_sequences": True, "return_state": self.return_state, "dtype": self.dtype_policy}
+        layer = CELLS[self.cell](self.units, recurrent_dropout=self.recurrent_dropout, name=name, **options)
+        if not self.bidirectional:
+            return layer
+        return keras.layers.Bidirectional(layer, merge_mode="concat", dtype=self.dtype_policy, name=name)
+
+    def build(self, inputs_shape):
+        shape = tuple(inputs_shape)
+        if self.residual and shape[-1] != self.width:
+            self.projection.build(shape)
+        for layer in self.recurrent_layers:
+            layer.build(shape)
+            shape = (*shape[:-1], self.width)
+        for layer in (*self.norms, *self.dropouts, *([self.pool] if self.pool else [])):
+            layer.build(shape)
+
+    def call(self, inputs, initial_state=None, mask=None, training=False):
+        if mask is None:
+            # Keras hands over the input's mask by itself, but not when the states are given too.
+            mask = getattr(inputs, "_keras_mask", None)
+        states, final_states = self._states_by_layer(initial_state), []
+        x = inputs
+        for i, layer in enumerate(self.recurrent_layers):
+            dropped = self.dropouts[i - 1](x, training=training) if i else x
+            y = layer(dropped, initial_state=states[i], mask=mask, training=training)
+            if self.return_state:
+                y, *state = y
+                final_states += state
+            if self.residual:
+                y += x if i or not self.projection.built else self.projection(x)
+            x = self.norms[i](y) if self.layer_norm else y
+        x = self.dropouts[-1](x, training=training)
+        if self.pool:
+            x = self.pool(x, mask=mask)
+        return (x, final_states) if self.return_state else x
+
+    def _states_by_layer(self, states):
+        if states is None:
+            return [None] * self.depth
+        states, size = list(states), self._states_per_layer()
+        if len(states) != self.depth * size:
+            raise ValueError(f"initial_state must have {self.depth} x {size} tensors; got {len(states)}")
+        return [states[i : i + size] for i in range(0, len(states), size)]
+
+    def _states_per_layer(self):
+        return (2 if self.cell == "lstm" else 1) * (2 if self.bidirectional else 1)
+
+    def compute_mask(self, inputs, mask=None):
+        mask = None if self.pool else mask
+        return (mask, [None] * (self.depth * self._states_per_layer())) if self.return_state else mask
+
+    def compute_output_shape(self, inputs_shape):
+        shape = (*inputs_shape[:-1], self.width)
+        if self.pool:
+            shape = self.pool.compute_output_shape(shape)
+        if not self.return_state:
+            return shape
+        return shape, [(inputs_shape[0], self.units)] * (self.depth * self._states_per_layer())
+
+    def get_config(self):
+        names = "units depth cell bidirectional residual dropout variational recurrent_dropout layer_norm pooling"
+        return {**super().get_config(), **{name: getattr(self, name) for name in (*names.split(), "return_state")}}

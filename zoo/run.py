@@ -1,0 +1,260 @@
+"""A run: one training of one task on one corpus, from raw data to an exported SavedModel, in a folder of its own.
+
+runs/<task>/<corpus>/   config.json  assets/  checkpoint/  best.weights.h5  history.csv  curves.png  tensorboard/
+                        run.json  export/ (the SavedModel with its card)  evaluation/<split>/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+from zoo import card as cards
+from zoo import data as sources
+from zoo import serving
+from zoo.config import as_assignments, configure
+from zoo.errors import ZooError
+from zoo.task import Task, find, tasks
+
+RUNS = pathlib.Path("runs")
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def write_json(path: pathlib.Path, value) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name("writing-" + path.name)
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def bar(done: int, total: int) -> None:
+    """A progress line on a terminal's stderr, with what is left."""
+    if not sys.stderr.isatty():
+        return
+    end = "\n" if done == total else ""
+    print(f"\r{done:,}/{total:,}", end=end, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def precision(policy: str):
+    """Layers made inside compute with this Keras dtype policy."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class Run:
+    """The folder of a run, and what can be done with it."""
+
+    def __init__(self, name: str, data: str = "", runs: pathlib.Path = RUNS):
+        self.name, self.data = name, data
+        self.task_class: type[Task] = find(name)
+        self.corpus = sources.open_corpus(self.task_class, data, runs / "tfds")
+        self.folder = runs / name / self.corpus.name
+
+    # Train --------------------------------------------------------------------------------------------------------
+
+    def configure(self, preset: str = "", assignments=()):
+        """The configuration: of the preset, by default the first for the built-in corpus and the second for other data."""
+        presets = self.task_class.presets
+        preset = preset or list(presets)[0 if not self.data else 1]
+        return configure(self.task_class.Config, presets, preset, assignments)
+
+    def prepare(self, config):
+        """A task that has learnt its assets, and the batches to train on and to choose by."""
+        task = self.task_class(config)
+        train = self.corpus.split("train")
+        task.learn(train)
+        size = int(train.batch(1024).map(lambda e: _rows(e)).reduce(0, lambda a, b: a + b))
+        steps = max(1, -(-size // config.batch_size))
+        arguments = (config.batch_size, config.max_length)
+        batches = sources.batches(train, task.encode, *arguments, seed=config.seed)
+        dev = sources.batches(self.corpus.split("dev"), task.encode, *arguments)
+        return task, batches, dev, size, steps
+
+    def train(self, preset: str = "", assignments=()) -> Task:
+        """Train (or go on), export, and score on dev."""
+        import keras
+
+        from zoo import training
+
+        config = self.configure(preset, assignments)
+        say(f"{self.name} on the {self.corpus.source}" if not self.data else f"{self.name} on {self.corpus.source}")
+        keras.utils.set_random_seed(config.seed)
+        task, batches, dev, size, steps = self.prepare(config)
+        say(f"{size:,} training examples, {steps:,} steps an epoch, results in {self.folder}/")
+        with precision(config.precision):
+            model = task.compiled(config.epochs * steps)
+        say(f"{model.count_params():,} parameters")
+        write_json(self.folder / "config.json", dataclasses.asdict(config))
+        self._write_assets(task)
+        (self.folder / "run.json").unlink(missing_ok=True)
+        state = training.fit(
+            model, batches, dev, config, self.folder, steps, task.monitor, self._fingerprint(task, size), say
+        )
+        splits = {
+            "train": size,
+            **{s: sources.count(d.batch(1024).unbatch()) for s, d in self.corpus.splits.items() if s != "train"},
+        }
+        facts = {
+            "source": self.corpus.source,
+            "splits": splits,
+            "dev_cut_from_train": self.corpus.dev_from_train,
+            "best_epoch": state.best_epoch,
+            "epochs": len(state.history),
+            "steps": state.step,
+            "seconds": round(state.seconds, 1),
+            "machine": cards.machine(),
+            "command": self._command(preset, assignments),
+        }
+        write_json(self.folder / "run.json", facts)
+        self.export(self.folder / "export")
+        shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+        return task
+
+    def _command(self, preset, assignments) -> str:
+        parts = [f"make train TASK={self.name}", self.data and f"DATA={self.data}", preset and f"PRESET={preset}"]
+        settings = " ".join(assignments)
+        return " ".join(filter(None, [*parts, settings and f'SET="{settings}"']))
+
+    def _fingerprint(self, task: Task, size: int) -> str:
+        facts = [
+            self.corpus.source,
+            size,
+            task.assets,
+            {
+                k: v
+                for k, v in dataclasses.asdict(task.config).items()
+                if k not in ("checkpoint_seconds", "quantize", "serve_length")
+            },
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _write_assets(self, task: Task) -> None:
+        folder = self.folder / "assets"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, lines in task.assets.items():
+            write_json(folder / f"{name}.json", lines)
+
+    # Export -------------------------------------------------------------------------------------------------------
+
+    def trained(self) -> Task:
+        """The task as it was trained, from the run's folder."""
+        if not (self.folder / "run.json").is_file():
+            raise ZooError(
+                f"{self.folder}: no finished training; first: make train TASK={self.name}"
+                + (f" DATA={self.data}" if self.data else "")
+            )
+        values = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        config = configure(self.task_class.Config, {"run": {}}, "run", as_assignments(values))
+        assets = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (self.folder / "assets").glob("*.json")}
+        return self.task_class(config, assets)
+
+    def model(self):
+        """The trained Keras model in float32, as it is exported."""
+        task = self.trained()
+        plain = self.task_class(
+            dataclasses.replace(task.config, init="", precision="float32")
+            if hasattr(task.config, "init")
+            else dataclasses.replace(task.config, precision="float32"),
+            task.assets,
+        )
+        model = plain.build()
+        model.load_weights(self.folder / "best.weights.h5")
+        if getattr(task.config, "quantize", False):
+            model.embedding.quantize("int8")
+        return plain, model
+
+    def export(self, target: pathlib.Path, facts: dict | None = None) -> pathlib.Path:
+        """Write the SavedModel with its card to `target`, whole or not at all."""
+        task, model = self.model()
+        with serving.new_folder(target) as folder:
+            serving.write_saved_model(model, task.signatures(model), task.resources, folder)
+            cards.write(self._card(task, model, target, folder, facts or {}), folder)
+        return target
+
+    def _card(self, task, model, target, folder, facts) -> dict:
+        entry = next(e for e in tasks() if e.name == self.name)
+        files = serving.inventory(folder)
+        run = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        data = {
+            "source": run.pop("source"),
+            "splits": run.pop("splits"),
+            "dev_cut_from_train": run.pop("dev_cut_from_train"),
+        }
+        metrics = {}
+        for split in ("dev", "test"):
+            path = self.folder / "evaluation" / split / "report.json"
+            if path.is_file():
+                metrics[split] = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        return {
+            "task": self.name,
+            "version": int(target.name) if target.name.isdigit() else 0,
+            "shape": entry.shape,
+            "summary": entry.summary,
+            "intended_use": facts.get("intended_use", task.intended_use),
+            "limits": facts.get("limits", list(task.limits)),
+            "architecture": facts.get("architecture", architecture(model)),
+            "parameters": int(model.count_params()),
+            "bytes": sum(size for size, _ in files.values()),
+            **{key: list(lines) for key, lines in task.assets.items() if key == "labels"},
+            "data": {**data, **facts.get("data", {"licence": "that of the data it was trained on"})},
+            "metrics": metrics,
+            "published": facts.get("published", []),
+            "training": {**run, **facts.get("training", {}), "seed": task.config.seed, "config": config},
+            "versions": cards.versions(),
+            "files": files,
+        }
+
+    # Evaluate -----------------------------------------------------------------------------------------------------
+
+    def evaluate(self, split: str = "test", model_path=None) -> dict:
+        """Score the run's SavedModel (or the shipped one, or one by path) on raw examples of a split."""
+        exported = self.folder / "export"
+        path = model_path or (exported if (exported / serving.CARD).is_file() else self.name)
+        model = serving.load(path)
+        if model.card["task"] != self.name:
+            raise ZooError(f"{path}: a model for {model.card['task']}, not for {self.name}")
+        examples = self.corpus.split(split)
+        say(f"{model.path} on {split} of {self.corpus.source}")
+        report = self.task_class.evaluate(model, examples, progress=bar)
+        own = model.path == exported
+        folder = self.folder / "evaluation" / (split if own else f"{split}-{'-'.join(model.path.parts[-2:])}")
+        data = f" DATA={self.data}" if self.data else ""
+        command = f"make evaluate TASK={self.name}{data}" + (f" SPLIT={split}" if split != "test" else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "report.json", {"command": command, "model": str(model.path), "report": report})
+        pictures = self.task_class.draw(report, folder)
+        self.task_class.show(report)
+        say(f"written: {folder / 'report.json'}, {', '.join(p.name for p in pictures)}")
+        return report
+
+
+def _rows(example):
+    import tensorflow as tf
+
+    return tf.shape(next(iter(example.values())))[0]
+
+
+def architecture(model) -> str:
+    """The layers and their weights, on one line."""
+    return "; ".join(
+        f"{layer.name} ({layer.__class__.__name__}, {layer.count_params():,})"
+        for layer in model.layers
+        if layer.count_params()
+    )

@@ -1,0 +1,230 @@
+"""Fit: one training loop for every task.
+
+It drives the model's own compiled `train_step` (so a task changes what a step does the Keras way), and adds what a long
+training on an ordinary machine needs: checkpoints within an epoch, from which a killed run goes on with the very next
+batch; best weights; early stopping; history as CSV, TensorBoard events and a picture.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from zoo import plots
+from zoo.errors import ZooError
+
+
+def optimizer(config, steps: int) -> keras.optimizers.Optimizer:
+    """The optimiser and learning-rate schedule that a `TrainingConfig` asks for, over `steps` steps."""
+    warmup = int(config.warmup * steps)
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else config.learning_rate,
+            max(1, steps - warmup),
+            alpha=0.01,
+            warmup_target=config.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    else:
+        rate = LinearSchedule(config.learning_rate, steps, warmup, decay=config.schedule == "linear")
+    clip = config.clip_norm or None
+    if config.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, global_clipnorm=clip)
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=clip)
+    return keras.optimizers.Adam(rate, global_clipnorm=clip)
+
+
+@keras.saving.register_keras_serializable("zoo")
+class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear warm-up, then constant, or falling linearly to zero at the last step."""
+
+    def __init__(self, peak: float, steps: int, warmup: int, decay: bool = True):
+        self.peak, self.steps, self.warmup, self.decay = peak, steps, warmup, decay
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        rate = self.peak * tf.minimum(1.0, (step + 1) / max(1, self.warmup))
+        if self.decay:
+            rate *= tf.clip_by_value((self.steps - step) / max(1, self.steps - self.warmup), 0.0, 1.0)
+        return rate
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "decay": self.decay}
+
+
+@dataclasses.dataclass
+class State:
+    """What a training remembers besides weights; kept in the checkpoint as JSON."""
+
+    step: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict] = dataclasses.field(default_factory=list)
+
+
+class Checkpoint:
+    """Model, optimiser and `State` in one file set; a kill while it is written leaves the one before in force."""
+
+    def __init__(self, folder: pathlib.Path, model: keras.Model, fingerprint: str):
+        self.fingerprint = fingerprint
+        self._json = tf.Variable("", dtype=tf.string, shape=[], trainable=False)
+        tracked = tf.train.Checkpoint(model=model, optimizer=model.optimizer, json=self._json)
+        self._tracked = tracked
+        self._manager = tf.train.CheckpointManager(tracked, str(folder), max_to_keep=2)
+        self.saved_at = time.monotonic()
+
+    def restore(self) -> State | None:
+        """The state of the last checkpoint, its weights loaded; None where there is none of this very training."""
+        latest = self._manager.latest_checkpoint
+        if not latest:
+            return None
+        saved = json.loads(tf.train.load_variable(latest, "json/.ATTRIBUTES/VARIABLE_VALUE"))
+        if saved.pop("fingerprint") != self.fingerprint:
+            return None
+        self._tracked.restore(latest).assert_existing_objects_matched()
+        return State(**saved)
+
+    def save(self, state: State) -> None:
+        self._json.assign(json.dumps({"fingerprint": self.fingerprint, **dataclasses.asdict(state)}))
+        self._manager.save()
+        self.saved_at = time.monotonic()
+
+
+def fit(
+    model: keras.Model,
+    train: tf.data.Dataset,
+    dev: tf.data.Dataset,
+    config,
+    folder: pathlib.Path,
+    steps_per_epoch: int,
+    monitor: tuple[str, str] = ("accuracy", "max"),
+    fingerprint: str = "",
+    say: Callable[[str], None] = print,
+) -> State:
+    """Train a compiled, built model; its best weights are loaded when this returns.
+
+    Args:
+        model: compiled with `optimizer(config, ...)`.
+        train: endless and seeded: the batch of step n is the same in every run.
+        dev: one pass; scored after each epoch.
+        config: a `TrainingConfig`.
+        folder: receives `checkpoint/`, `best.weights.h5`, `history.csv`, `curves.png` and `tensorboard/`.
+        steps_per_epoch: batches between two looks at dev.
+        monitor: the dev score that decides, and whether `max` or `min` is better.
+        fingerprint: what must be equal for a checkpoint to be taken up (configuration and data).
+        say: where messages go.
+
+    Raises:
+        ZooError: the loss became NaN or infinite; says at which step and what to change.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = Checkpoint(folder / "checkpoint", model, fingerprint)
+    state = checkpoint.restore()
+    if state is None:
+        state = State()
+    else:
+        say(f"resuming from the checkpoint at step {state.step} (epoch {state.step // steps_per_epoch + 1})")
+    model.make_train_function()
+    board = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    batches = iter(train.skip(state.step))
+    total = config.epochs * steps_per_epoch
+    score_name, direction = monitor
+    while state.step < total and not _stalled(state, config.patience):
+        _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say)
+        scores = score(model, dev)
+        epoch = state.step // steps_per_epoch
+        row = {"epoch": epoch, **state.history.pop(), **{f"dev_{k}": v for k, v in scores.items()}}
+        state.history.append(row)
+        merit = scores[score_name] if direction == "max" else -scores[score_name]
+        if state.best is None or merit > state.best:
+            state.best, state.best_epoch = merit, epoch
+            _save_weights(model, folder / "best.weights.h5")
+        with board.as_default(step=epoch):
+            for name, value in row.items():
+                if name != "epoch":
+                    tf.summary.scalar(name, value)
+        board.flush()
+        write_history(folder, state.history)
+        say(_line(row, config.epochs, best=state.best_epoch == epoch))
+        checkpoint.save(state)
+    board.close()
+    model.load_weights(folder / "best.weights.h5")
+    if _stalled(state, config.patience):
+        say(f"stopped: no better dev {score_name} for {config.patience} epochs; the best was epoch {state.best_epoch}")
+    return state
+
+
+def _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say):
+    """Steps until the epoch's end (from its middle, if resumed); appends its training row to the history."""
+    model.reset_metrics()
+    start = state.step - state.step % steps_per_epoch
+    stateful = ["loss"] + [metric.name for metric in model.metrics]  # running means already
+    bar = keras.utils.Progbar(steps_per_epoch, interval=0.2 if sys.stdout.isatty() else 10, stateful_metrics=stateful)
+    began, values = time.monotonic(), {}
+    while state.step < start + steps_per_epoch:
+        logs = model.train_function(batches)
+        state.step += 1
+        values = {name: float(value) for name, value in logs.items()}
+        if not math.isfinite(values["loss"]):
+            raise ZooError(
+                f"the loss became {values['loss']} at step {state.step} (epoch {start // steps_per_epoch + 1}); try a lower "
+                f"learning rate (--set learning_rate={config.learning_rate / 10:g}) or a smaller clip_norm"
+            )
+        if state.step < start + steps_per_epoch:
+            bar.update(state.step - start, list(values.items()))
+            if time.monotonic() - checkpoint.saved_at > config.checkpoint_seconds:
+                state.seconds += time.monotonic() - began
+                began = time.monotonic()
+                checkpoint.save(state)
+    bar.update(steps_per_epoch, list(values.items()), finalize=True)
+    state.seconds += time.monotonic() - began
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    state.history.append({**values, "learning_rate": rate, "seconds": round(state.seconds, 1)})
+
+
+def score(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
+    """The compiled loss and metrics over one pass."""
+    model.reset_metrics()
+    scores = {}
+    for x, y in batches:
+        scores = model.test_on_batch(x, y, return_dict=True)
+    return {name: float(value) for name, value in scores.items()}
+
+
+def _stalled(state: State, patience: int) -> bool:
+    return bool(patience and state.history and state.history[-1]["epoch"] - state.best_epoch >= patience)
+
+
+def _line(row: dict, epochs: int, best: bool) -> str:
+    scores = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k.startswith("dev_"))
+    return f"epoch {row['epoch']}/{epochs}  {scores}{'  (best so far)' if best else ''}"
+
+
+def _save_weights(model: keras.Model, path: pathlib.Path) -> None:
+    temporary = path.with_name("writing-" + path.name)
+    model.save_weights(temporary)
+    os.replace(temporary, path)
+
+
+def write_history(folder: pathlib.Path, history: list[dict]) -> None:
+    """`history.csv`, a row an epoch, and the learning curves in `curves.png`."""
+    temporary = folder / "writing-history.csv"
+    with open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, history[0].keys())
+        writer.writeheader()
+        writer.writerows(history)
+    os.replace(temporary, folder / "history.csv")
+    plots.learning_curves(history, folder / "curves.png")

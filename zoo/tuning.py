@@ -1,0 +1,98 @@
+"""Hyperparameter search with keras-tuner over the space that a task declares."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import keras
+import keras_tuner
+
+from zoo import data as sources
+from zoo.config import as_assignments
+from zoo.errors import ZooError
+from zoo.run import Run, precision, say
+
+TUNERS = ("hyperband", "random", "bayesian")
+
+
+class _Search(keras_tuner.HyperModel):
+    """Builds and fits one trial: the base configuration with the drawn values put in."""
+
+    def __init__(self, run: Run, config):
+        super().__init__()
+        self.run, self.config = run, config
+        self.task, *_, self.size, _ = run.prepare(config)
+
+    def _trial(self, hp):
+        config = dataclasses.replace(self.config, **self.task.search_space(hp))
+        return self.run.task_class(config, self.task.assets)
+
+    def build(self, hp):
+        task = self._trial(hp)
+        keras.utils.set_random_seed(task.config.seed)
+        with precision(task.config.precision):
+            return task.compiled(task.config.epochs * self._steps(task.config))
+
+    def fit(self, hp, model, **kwargs):
+        task = self._trial(hp)
+        arguments = (task.config.batch_size, task.config.max_length)
+        train, dev = (
+            sources.batches(self.run.corpus.split(split), task.encode, *arguments, seed=seed)
+            for split, seed in (("train", task.config.seed), ("dev", None))
+        )
+        return model.fit(train, validation_data=dev, steps_per_epoch=self._steps(task.config), **kwargs)
+
+    def _steps(self, config) -> int:
+        return max(1, -(-self.size // config.batch_size))
+
+
+def tune(run: Run, preset: str, assignments, tuner: str = "hyperband", epochs: int = 0, trials: int = 20) -> dict:
+    """Search, or go on with an interrupted search; say the best values as arguments of `train`.
+
+    Args:
+        run: names task and corpus; the search is kept in its folder under `tuning/`.
+        preset, assignments: the configuration around the searched values.
+        tuner: "hyperband", "random" or "bayesian".
+        epochs: of the longest trials; 0 takes the configuration's.
+        trials: number of trials of "random" and "bayesian"; hyperband finds its own.
+
+    Returns:
+        The best values.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    config = run.configure(preset, assignments)
+    config = dataclasses.replace(config, epochs=epochs or config.epochs)
+    search = _Search(run, config)
+    name, direction = run.task_class.monitor
+    common = dict(
+        objective=keras_tuner.Objective(f"val_{name}", direction=direction),
+        directory=str(run.folder / "tuning"),
+        project_name=tuner,
+        seed=config.seed,
+        overwrite=False,
+        max_consecutive_failed_trials=1,
+    )
+    if tuner == "hyperband":
+        searcher = keras_tuner.Hyperband(search, max_epochs=config.epochs, factor=3, **common)
+    elif tuner == "random":
+        searcher = keras_tuner.RandomSearch(search, max_trials=trials, **common)
+    elif tuner == "bayesian":
+        searcher = keras_tuner.BayesianOptimization(search, max_trials=trials, **common)
+    else:
+        raise ZooError(f"unknown tuner {tuner!r}; there are: {', '.join(TUNERS)}")
+    done = sum(trial.status == "COMPLETED" for trial in searcher.oracle.trials.values())
+    if done:
+        say(f"resuming the search in {searcher.project_dir}: {done} trials are done")
+    stop = [keras.callbacks.TerminateOnNaN()]
+    extra = {} if tuner == "hyperband" else {"epochs": config.epochs}
+    searcher.search(callbacks=stop, verbose=1, **extra)
+    best = searcher.oracle.get_best_trials(1)[0]
+    values = {k: v for k, v in best.hyperparameters.values.items() if not k.startswith("tuner/")}
+    values = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in values.items()}
+    settings = as_assignments(values)
+    say(f"best dev {name}: {best.score:.4f}")
+    data = f" DATA={run.data}" if run.data else ""
+    say(f'next: make train TASK={run.name}{data} SET="{" ".join(settings)}"')
+    say(f"  or: zoo train {run.name}{data and f' --data {run.data}'} " + " ".join(f"--set {s}" for s in settings))
+    return values
