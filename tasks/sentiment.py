@@ -8,13 +8,12 @@ embeddings are also moved in the worst direction while training (Miyato, Dai & G
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import data, files, plots, pretraining, scoring, tables, text
+from zoo import files, plots, pretraining, scoring, tables, text
 from zoo.adversarial import AdversarialTraining
 from zoo.config import TrainingConfig, setting
 from zoo.errors import ZooError

@@ -173,7 +173,7 @@ def _list(arguments) -> None:
         for entry in tasks():
             print(f"{entry.name:12} {entry.shape:28} {entry.summary}")
         return
-    _quiet_import()
+    quiet_import()
     import dataclasses
 
     task = find(arguments.task)
@@ -188,7 +188,7 @@ def _bench(arguments) -> None:
     script = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / f"{arguments.task}.py"
     if not script.is_file():
         raise ZooError(f"{script}: not found; benchmarks come with a checkout of the project, not with the package")
-    _quiet_import()
+    quiet_import()
     import runpy
 
     runpy.run_path(str(script))["main"](arguments)
@@ -206,20 +206,20 @@ def find_entry(name: str) -> None:
 
 def _run(arguments):
     find_entry(arguments.task)
-    _quiet_import()
+    quiet_import()
     from zoo.run import Run
 
     return Run(arguments.task, arguments.data, arguments.runs)
 
 
 def _load(name):
-    _quiet_import()
+    quiet_import()
     from zoo import serving
 
     return serving.load(name)
 
 
-def _quiet_import() -> None:
+def quiet_import() -> None:
     """Import TensorFlow without its start-up chatter, which its C++ writes to stderr whatever the log level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

@@ -37,6 +37,7 @@ class TrainingConfig:
         "cosine", "what the learning rate does after the warm-up", choices=("cosine", "linear", "constant")
     )
     warmup: float = setting(0.05, "share of the steps in which the learning rate rises", minimum=0.0, maximum=1.0)
+    decay: float = setting(1.0, "share of the steps in which a linear schedule falls", minimum=0.0, maximum=1.0)
     weight_decay: float = setting(0.0, "decoupled weight decay (adamw)", minimum=0.0)
     clip_norm: float = setting(1.0, "gradients are scaled down to this global norm; 0: never", minimum=0.0)
     patience: int = setting(3, "epochs without a better dev score before training stops; 0: never stops", minimum=0)

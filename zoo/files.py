@@ -7,6 +7,7 @@ import gzip
 import pathlib
 import sys
 import zlib
+from collections.abc import Sequence
 
 from zoo.errors import ZooError
 
@@ -40,39 +41,50 @@ def labelled_texts(path: pathlib.Path) -> dict[str, tuple[list[str], list[str]]]
 
 
 def labelled_table(path: pathlib.Path) -> tuple[list[str], list[str]]:
-    """Texts and labels of a CSV file (RFC 4180, UTF-8) with columns `text` and `label`; others are left alone."""
-    texts, labels, replaced = [], [], 0
+    """Texts and labels of a CSV file with columns `text` and `label`."""
+    texts, labels = [], []
+    for line, (text, label) in table(path, ("text", "label")):
+        if not label.strip():
+            raise ZooError(f"{path}: line {line}: the label is empty")
+        texts.append(text)
+        labels.append(label.strip())
+    return texts, labels
+
+
+def table(path: pathlib.Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Line number and the named columns of every row of a CSV file (RFC 4180, UTF-8, a header; `.gz` too)."""
+    rows, replaced = [], 0
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, None)
             if header is None:
-                raise ZooError(f"{path}: the file is empty; expected a header line with the columns text,label")
-            for column in ("text", "label"):
+                raise ZooError(
+                    f"{path}: the file is empty; expected a header line with the columns {','.join(columns)}"
+                )
+            for column in columns:
                 if column not in header:
+                    found = ", ".join(header)
                     raise ZooError(
-                        f"{path}: line 1: no column {column!r} among {', '.join(header)!r}; expected text,label"
+                        f"{path}: line 1: no column {column!r} among {found!r}; expected {','.join(columns)}"
                     )
-            text, label = header.index("text"), header.index("label")
+            places = [header.index(column) for column in columns]
             for row in reader:
                 if not row:
-                    continue  # a blank line is no row (RFC 4180 leaves it open; csv.DictReader does the same)
+                    continue  # a blank line is no row
                 if len(row) != len(header):
                     raise ZooError(f"{path}: line {reader.line_num}: {len(row)} fields, expected {len(header)}")
-                if not row[label].strip():
-                    raise ZooError(f"{path}: line {reader.line_num}: the label is empty")
-                texts.append(row[text])
-                labels.append(row[label].strip())
-                replaced += REPLACEMENT in row[text]
+                rows.append((reader.line_num, [row[place] for place in places]))
+                replaced += any(REPLACEMENT in row[place] for place in places)
         except csv.Error as error:
             raise ZooError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from None
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ZooError(f"{path}: damaged or cut-off gzip file: {error}") from None
-    if not texts:
-        raise ZooError(f"{path}: no rows below the header; expected text,label in each")
+    if not rows:
+        raise ZooError(f"{path}: no rows below the header; expected {','.join(columns)} in each")
     _report_replaced(path, replaced, "rows")
-    return texts, labels
+    return rows
 
 
 def labelled_folder(path: pathlib.Path) -> tuple[list[str], list[str]]:

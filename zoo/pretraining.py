@@ -7,14 +7,18 @@ is the encoder; the task that continues from it loads it by `init`.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import pathlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo import text
+from zoo import text, training
+from zoo.config import TrainingConfig, setting
 from zoo.errors import ZooError
+from zoo.layers import LSTM
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -85,9 +89,67 @@ def _softmax_loss(true, sampled, offset, target, negative):
     return tf.math.log(total) + largest - true
 
 
+@dataclasses.dataclass(frozen=True)
+class Config(TrainingConfig):
+    """An epoch is `steps` batches, not a pass over the text."""
+
+    vocabulary_size: int = setting(30_000, "words, padding and unknown included", minimum=3)
+    embedding_dim: int = setting(256, "width of a word's vector", minimum=1)
+    units: int = setting(384, "cells in each direction", minimum=1)
+    negatives: int = setting(1024, "sampled words that a batch's softmax shares", minimum=1)
+    length: int = setting(128, "words in a piece of the running text", minimum=2)
+    dropout: float = setting(0.1, "on the recurrent outputs", minimum=0.0, maximum=0.95)
+    steps: int = setting(400, "batches between two looks at dev", minimum=1)
+
+
+def pretrain(train: list[str], dev: list[str], config: Config, folder: pathlib.Path, say=print) -> None:
+    """Train a language model on the words of `train`; keep its vocabulary and encoder in `folder`.
+
+    `vocabulary.txt` (a word a line) and `encoder.npz` (embedding and recurrent weights) are what a task's `init` takes.
+    Killed and called again, it goes on from its last checkpoint.
+    """
+    keras.utils.set_random_seed(config.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = text.learn_vocabulary(tf.data.Dataset.from_tensor_slices(train), config.vocabulary_size)
+    (folder / "vocabulary.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    order = np.random.default_rng(config.seed).permutation(len(train))
+    ids, dev_ids = running_text([train[i] for i in order], vocabulary), running_text(dev, vocabulary)
+    say(f"{len(ids):,} words to train on, {len(dev_ids):,} to measure on; results in {folder}/")
+    with training.precision(config.precision):
+        model = BidirectionalLanguageModel(
+            keras.layers.Embedding(len(vocabulary), config.embedding_dim, name="embedding"),
+            keras.layers.Bidirectional(LSTM(config.units, return_sequences=True), name="recurrent"),
+            config.negatives,
+            config.dropout,
+        )
+        model(tf.zeros([1, config.length], tf.int32))
+    model.compile(training.optimizer(config, config.epochs * config.steps), jit_compile=False)
+    pieces = dev_ids[: len(dev_ids) // config.length * config.length].reshape(-1, config.length)[:160]
+    measured = tf.data.Dataset.from_tensor_slices(pieces).batch(16).map(lambda x: (x, x))
+    fingerprint = f"{config} {len(ids)} {ids[:1000].sum()}"
+    batches = chunks(ids, config.length, config.batch_size, config.seed)
+    training.fit(model, batches, measured, config, folder, config.steps, ("loss", "min"), fingerprint, say)
+    weights = {f"recurrent_{i}": w for i, w in enumerate(model.recurrent.get_weights())}
+    with open(folder / "writing-encoder.npz", "wb") as file:
+        np.savez(file, embedding=model.embedding.get_weights()[0], **weights)
+    os.replace(folder / "writing-encoder.npz", folder / "encoder.npz")
+
+
+def running_text(texts: list[str], vocabulary: list[str]) -> np.ndarray:
+    """All texts as one stream of int32 ids, 0 before each."""
+    lookup = text.vectorizer(vocabulary)
+    batches = tf.data.Dataset.from_tensor_slices(texts).batch(512)
+    rows = batches.map(lambda t: tf.pad(tf.cast(lookup(t), tf.int32).to_tensor(-1), [[0, 0], [1, 0]]), tf.data.AUTOTUNE)
+    return np.concatenate([ids[ids >= 0] for ids in rows.as_numpy_iterator()])
+
+
 def chunks(ids: np.ndarray, length: int, batch_size: int, seed: int) -> tf.data.Dataset:
-    """Cut one long stream of ids in pieces of `length`, shuffled anew and shifted at every pass; endless."""
-    stream = tf.constant(ids.astype("int32"))
+    """Cut one long stream of ids in pieces of `length`, shuffled anew and shifted at every pass; endless.
+
+    Returns:
+        Pairs of the same int32 `[batch_size, length]`: what is read is what is to be predicted.
+    """
+    stream = tf.constant(ids)
     count = len(ids) // length - 1
 
     def one_pass(number):
@@ -98,7 +160,7 @@ def chunks(ids: np.ndarray, length: int, batch_size: int, seed: int) -> tf.data.
 
     starts = tf.data.Dataset.range(2**31 - 1).map(lambda n: tf.cast(n, tf.int32)).flat_map(one_pass)
     cut = starts.map(lambda s: stream[s : s + length], num_parallel_calls=2)
-    return cut.batch(batch_size, drop_remainder=True).prefetch(4)
+    return cut.batch(batch_size, drop_remainder=True).map(lambda x: (x, x)).prefetch(4)
 
 
 def load_vocabulary(folder: str) -> list[str]:

@@ -6,7 +6,6 @@ runs/<task>/<corpus>/   config.json  assets/  checkpoint/  best.weights.h5  hist
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -42,19 +41,6 @@ def bar(done: int, total: int) -> None:
         return
     end = "\n" if done == total else ""
     print(f"\r{done:,}/{total:,}", end=end, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def precision(policy: str):
-    """Layers made inside compute with this Keras dtype policy."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 class Run:
@@ -97,7 +83,7 @@ class Run:
         keras.utils.set_random_seed(config.seed)
         task, batches, dev, size, steps = self.prepare(config)
         say(f"{size:,} training examples, {steps:,} steps an epoch, results in {self.folder}/")
-        with precision(config.precision):
+        with training.precision(config.precision):
             model = task.compiled(config.epochs * steps)
         say(f"{model.count_params():,} parameters")
         write_json(self.folder / "config.json", dataclasses.asdict(config))

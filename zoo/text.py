@@ -30,6 +30,7 @@ def words(text: tf.Tensor) -> tf.Tensor:
         `tf.string` of the same shape.
     """
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    text = tf.strings.regex_replace(text, r"\x00", " ")  # tf.strings.lower ends a string at a NUL
     text = tf.strings.lower(text, encoding="utf-8")
     for pattern, replacement in (
         (r"</?[a-z][^<>]*>", " "),

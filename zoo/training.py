@@ -7,6 +7,7 @@ batch; best weights; early stopping; history as CSV, TensorBoard events and a pi
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -36,7 +37,8 @@ def optimizer(config, steps: int) -> keras.optimizers.Optimizer:
             warmup_steps=warmup,
         )
     else:
-        rate = LinearSchedule(config.learning_rate, steps, warmup, decay=config.schedule == "linear")
+        fall = int(config.decay * (steps - warmup)) if config.schedule == "linear" else 0
+        rate = LinearSchedule(config.learning_rate, steps, warmup, fall)
     clip = config.clip_norm or None
     if config.optimizer == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, global_clipnorm=clip)
@@ -47,20 +49,31 @@ def optimizer(config, steps: int) -> keras.optimizers.Optimizer:
 
 @keras.saving.register_keras_serializable("zoo")
 class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up, then constant, or falling linearly to zero at the last step."""
+    """A linear warm-up over `warmup` steps, then constant, then falling linearly to zero over the last `fall` steps."""
 
-    def __init__(self, peak: float, steps: int, warmup: int, decay: bool = True):
-        self.peak, self.steps, self.warmup, self.decay = peak, steps, warmup, decay
+    def __init__(self, peak: float, steps: int, warmup: int, fall: int):
+        self.peak, self.steps, self.warmup, self.fall = peak, steps, warmup, fall
 
     def __call__(self, step):
         step = tf.cast(step, tf.float32)
         rate = self.peak * tf.minimum(1.0, (step + 1) / max(1, self.warmup))
-        if self.decay:
-            rate *= tf.clip_by_value((self.steps - step) / max(1, self.steps - self.warmup), 0.0, 1.0)
+        if self.fall:
+            rate *= tf.clip_by_value((self.steps - step) / self.fall, 0.0, 1.0)
         return rate
 
     def get_config(self):
-        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "decay": self.decay}
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "fall": self.fall}
+
+
+@contextlib.contextmanager
+def precision(policy: str):
+    """Layers made inside compute with this Keras dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @dataclasses.dataclass
@@ -197,10 +210,7 @@ def _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say):
 
 def score(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
     """The compiled loss and metrics over one pass."""
-    model.reset_metrics()
-    scores = {}
-    for x, y in batches:
-        scores = model.test_on_batch(x, y, return_dict=True)
+    scores = model.evaluate(batches, verbose=0, return_dict=True)  # test_on_batch would score each batch by itself
     return {name: float(value) for name, value in scores.items()}
 
 

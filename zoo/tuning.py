@@ -9,9 +9,10 @@ import keras
 import keras_tuner
 
 from zoo import data as sources
+from zoo import training
 from zoo.config import as_assignments
 from zoo.errors import ZooError
-from zoo.run import Run, precision, say
+from zoo.run import Run, say
 
 TUNERS = ("hyperband", "random", "bayesian")
 
@@ -31,7 +32,7 @@ class _Search(keras_tuner.HyperModel):
     def build(self, hp):
         task = self._trial(hp)
         keras.utils.set_random_seed(task.config.seed)
-        with precision(task.config.precision):
+        with training.precision(task.config.precision):
             return task.compiled(task.config.epochs * self._steps(task.config))
 
     def fit(self, hp, model, **kwargs):

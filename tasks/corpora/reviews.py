@@ -28,7 +28,7 @@ import tensorflow_datasets as tfds
 SEED = 2024
 SIZES = {"train": 4_000, "validation": 500, "test": 1_000}
 WORDS = range(5, 61)  # in a review
-KEEPS = 0.78  # share of the templates that keep a polarity
+KEEPS = 0.78  # share of templates that keep a polarity; with far fewer, a small model finds no way in
 
 
 def options(text: str) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ LIKE = table("love | enjoy | like | adore | admire", "hate | dislike | loathe | 
 MOVE = table(
     "delight | impress | thrill | please | charm", "bore | annoy | disappoint | irritate | depress"
 )  # it ... me
-BETTER, HOPED = table("better", "worse"), table("hoped", "feared")
+BETTER, HOPED = {+1: "better", -1: "worse"}, {+1: "hoped", -1: "feared"}
 OTHERS = options("my brother | my sister | the critics | my neighbours | the people at work | most of my friends")
 RIVALS = options("the last one | people say | the adverts suggest | I was told | its rivals")
 
@@ -128,19 +128,19 @@ SURPRISES = options(
     """I expected {lose} and got {win} | I got {win} where I had expected {lose} | it was {win}, not {lose} |
     instead of {lose}, I found {win} | it started as {lose} and ended as {win} | it ended as {win}, not as {lose}"""
 )
-TURNS = options("Still, | Even so, | All the same, | For all that,")  # what follows decides
+TURNS = options("Still, | Nonetheless, | All the same, | For all that,")  # what follows decides
 CONCESSIONS = options("Granted, | Admittedly, | True, | I admit that")  # what follows does not
 
 
 class Said(NamedTuple):
-    """Words, and what they amount to: +1 for praise, -1 for blame."""
+    """Words, and what they amount to: +1 is praise, -1 is blame."""
 
     text: str
     polarity: int
 
 
 class Pen(random.Random):
-    """The choices behind a review. Only with `novel` does it pair aspects and adjectives as only the test split does."""
+    """The choices behind one review. If `novel`, it may say of a thing what only the test split says."""
 
     def __init__(self, seed: int, novel: bool = True):
         super().__init__(seed)
@@ -160,12 +160,8 @@ class Pen(random.Random):
 
 
 def is_novel(thing: str, adjective: str) -> bool:
-    """Whether only the test split may say this of that: a quarter of all pairs, e.g. "the soup" and "dismal"."""
+    """Whether only the test split may say this of that: a quarter of all pairs, e.g. "the soup" and "superb"."""
     return zlib.crc32(f"{thing} {adjective}".encode()) % 4 == 0
-
-
-def past(verb: str) -> str:
-    return verb + ("d" if verb.endswith("e") else "ed")
 
 
 def until(polarity: int, production: Callable[..., Said], *args) -> Said:
@@ -179,30 +175,23 @@ def state(pen: Pen, it: str, templates: dict[int, tuple[str, ...]] = CLAUSES) ->
     """Say something of `it`, in words of one polarity and a template that keeps or flips that."""
     polarity, effect = pen.sign(), pen.sign(KEEPS)
     like, move = pen.choice(LIKE[polarity]), pen.choice(MOVE[polarity])
+    past = lambda verb: verb + ("d" if verb.endswith("e") else "ed")
     words = {"it": it, "was": "were" if it.endswith("s") else "was", "adj": pen.adjective(it, polarity)}
     words |= {"like": like, "liked": past(like), "move": move, "moved": past(move), "noun": pen.choice(NOUNS[polarity])}
-    words |= {"better": BETTER[polarity][0], "hoped": HOPED[polarity][0]}
+    words |= {"better": BETTER[polarity], "hoped": HOPED[polarity]}
     words |= {"who": pen.choice(OTHERS), "rival": pen.choice(RIVALS)}
     return Said(pen.choice(templates[effect]).format(**words), effect * polarity)
 
 
 def frame(pen: Pen, it: str) -> Said:
-    """Say something about a plain clause: the distance between a negation and what it negates."""
+    """Say something about a plain clause: a negation may stand far from what it negates, and may meet another."""
     clause, effect = state(pen, it, PLAIN), pen.sign(KEEPS)
     return Said(pen.choice(FRAMES[effect]).format(clause=clause.text), effect * clause.polarity)
 
 
 def opine(pen: Pen, it: str) -> Said:
+    """An opinion of the whole thing or of a part."""
     return frame(pen, it) if pen.random() < 0.25 else state(pen, it)
-
-
-def judge(pen: Pen) -> Said:
-    return state(pen, pen.whole(), VERDICTS)
-
-
-def advise(pen: Pen) -> Said:
-    polarity = pen.sign()
-    return Said(pen.choice(ADVICE[polarity]), polarity)
 
 
 def contrast(pen: Pen) -> Said:
@@ -213,13 +202,14 @@ def contrast(pen: Pen) -> Said:
 
 
 def change(pen: Pen) -> Said:
-    """One's last opinion against the first."""
+    """The last opinion against the first."""
     win = state(pen, pen.whole())
     lose = until(-win.polarity, state, pen, "it")
     return Said(pen.choice(CHANGES).format(win=win.text, lose=lose.text), win.polarity)
 
 
 def surprise(pen: Pen) -> Said:
+    """What it was against what was expected."""
     polarity = pen.sign()
     win, lose = pen.choice(NOUNS[polarity]), pen.choice(NOUNS[-polarity])
     return Said(pen.choice(SURPRISES).format(win=win, lose=lose), polarity)
@@ -227,8 +217,9 @@ def surprise(pen: Pen) -> Said:
 
 def verdict(pen: Pen) -> Said:
     """A sentence with the writer's opinion of the whole thing."""
-    production = pen.choices((opine, judge, contrast, change, surprise), weights=(3, 5, 3, 2, 1))[0]
-    return production(pen, pen.whole()) if production is opine else production(pen)
+    simple = lambda pen: opine(pen, pen.whole())
+    marked = lambda pen: state(pen, pen.whole(), VERDICTS)
+    return pen.choices((simple, marked, contrast, change, surprise), weights=(3, 5, 3, 2, 1))[0](pen)
 
 
 def review(pen: Pen) -> Said:
@@ -240,7 +231,7 @@ def review(pen: Pen) -> Said:
             [main.text],
             [agree, main.text],
             [main.text, agree],
-            [main.text, until(main.polarity, advise, pen).text],
+            [main.text, pen.choice(ADVICE[main.polarity])],
             [oppose, f"{pen.choice(TURNS)} {main.text}"],
             [main.text, f"{pen.choice(CONCESSIONS)} {oppose}"],
             [f"{pen.choice(CONCESSIONS)} {oppose}", main.text],

@@ -1,0 +1,194 @@
+"""Sentiment, beside what a user would pick instead. `make bench TASK=sentiment [DATA=...]`
+
+One run measures everything, the systems taking turns so that a noisy machine slows all of them: median of several rounds.
+
+- training, reviews per second: this task; the same architecture with `keras.layers.LSTM` on the same batches; the same
+  with every review padded or cut to 200 words, as the usual tutorials do; and PyTorch's `nn.LSTM` on packed sequences,
+  where torch is installed. All in float32.
+- latency of one review through the shipped SavedModel.
+- accuracy of a bag of bigrams with naive Bayes weights (Wang & Manning 2012), with scikit-learn, beside the shipped model's:
+  only if DATA= names a corpus, as the built-in one is made to defeat it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo import serving, tables
+from zoo.errors import ZooError
+from zoo.layers import stack
+from zoo.run import Run, say
+
+ROUNDS = 5
+BATCHES = 8  # of each round
+FIXED = 200  # words, in the tutorials' way
+
+
+def main(arguments) -> None:
+    run = Run("sentiment", arguments.data, arguments.runs)
+    config = dataclasses.replace(run.configure(), precision="float32", dropout=0.0)
+    say(f"{run.corpus.source}; {config.units} cells, batch {config.batch_size}, float32, median of {ROUNDS} rounds")
+    results = {"training": throughput(run, config), "latency_ms": latency()}
+    if arguments.data:
+        results["accuracy"] = bigrams(run)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        say(f"written: {arguments.out}")
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+def throughput(run: Run, config) -> dict:
+    task, batches, *_ = run.prepare(config)
+    sample = [(x.numpy(), y.numpy()) for x, y in batches.take(BATCHES)]
+    fixed = [(_to_width(x, FIXED), y) for x, y in sample]
+    systems = {
+        "this task": (keras_step(task, stack.LSTM), sample),
+        f"keras.layers.LSTM {keras.__version__}, same batches": (keras_step(task, keras.layers.LSTM), sample),
+        f"keras.layers.LSTM {keras.__version__}, padded to {FIXED}": (keras_step(task, keras.layers.LSTM), fixed),
+    }
+    try:
+        import torch
+    except ImportError:
+        say("torch is not installed; leaving nn.LSTM out (pip install torch)")
+    else:
+        torch.set_num_threads(tf.config.threading.get_intra_op_parallelism_threads() or torch.get_num_threads())
+        systems[f"torch {torch.__version__} nn.LSTM, same batches"] = (torch_step(task), sample)
+    seconds = {name: [] for name in systems}
+    for round_ in range(ROUNDS + 1):  # the first warms up: graphs, XLA, caches
+        for name, (step, data) in systems.items():
+            began = time.perf_counter()
+            for x, y in data:
+                step(x, y)
+            if round_:
+                seconds[name].append(time.perf_counter() - began)
+    reviews = sum(len(y) for _, y in sample)
+    rates = {name: reviews / statistics.median(times) for name, times in seconds.items()}
+    own = rates["this task"]
+    rows = [[name, f"{rate:,.0f}", f"{own / rate:.2f}"] for name, rate in rates.items()]
+    tables.print_table("training", ["system", "reviews/s", "this task is faster by"], rows)
+    return {"reviews_per_second": rates, "rounds": seconds, "versions": {"tensorflow": tf.__version__}}
+
+
+def _to_width(x: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(x[:, :width], [(0, 0), (0, max(0, width - x.shape[1]))])
+
+
+def keras_step(task, lstm):
+    """A training step of the task's model with the given LSTM layer."""
+    kept, stack.CELLS["lstm"] = stack.CELLS["lstm"], lstm
+    try:
+        model = task.compiled(1000)
+    finally:
+        stack.CELLS["lstm"] = kept
+
+    def step(x, y):
+        model.train_on_batch(x, y)
+
+    return step
+
+
+def torch_step(task):
+    """A training step of the same network, plainly written with PyTorch."""
+    import torch
+    from torch import nn
+
+    config, classes = task.config, len(task.assets["labels"])
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(len(task.assets["vocabulary"]), config.embedding_dim, padding_idx=0)
+            self.lstm = nn.LSTM(config.embedding_dim, config.units, batch_first=True, bidirectional=True)
+            self.head = nn.Linear(4 * config.units, classes)
+
+        def forward(self, ids):
+            mask = ids != 0
+            packed = nn.utils.rnn.pack_padded_sequence(
+                self.embedding(ids), mask.sum(1).clamp(min=1), batch_first=True, enforce_sorted=False
+            )
+            states, _ = nn.utils.rnn.pad_packed_sequence(
+                self.lstm(packed)[0], batch_first=True, total_length=ids.shape[1]
+            )
+            gone = ~mask[:, :, None]
+            mean = states.masked_fill(gone, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+            return self.head(torch.cat([mean, states.masked_fill(gone, -1e9).amax(1)], -1))
+
+    model = Classifier()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(torch.as_tensor(x).long()), torch.as_tensor(y).long()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+
+    return step
+
+
+# Latency --------------------------------------------------------------------------------------------------------------
+
+
+def latency(calls: int = 30) -> dict:
+    """Milliseconds for one review through the shipped SavedModel, raw text in, label out."""
+    try:
+        model = serving.load("sentiment")
+    except ZooError as error:
+        say(f"no latency: {error}")
+        return {}
+    times = {}
+    for words in (20, 230):  # 230: the mean of IMDB
+        review = " ".join(("the film was not as good as I had hoped " * 26).split()[:words])
+        seconds = []
+        for _ in range(calls + 3):
+            began = time.perf_counter()
+            model(review)
+            seconds.append(time.perf_counter() - began)
+        times[words] = 1000 * statistics.median(seconds[3:])
+    rows = [[f"{words} words", f"{ms:.1f}"] for words, ms in times.items()]
+    tables.print_table(f"latency of one review, {model.path.parent.name}/{model.path.name}", ["review", "ms"], rows)
+    return times
+
+
+# Accuracy -------------------------------------------------------------------------------------------------------------
+
+
+def bigrams(run: Run) -> dict:
+    """Test accuracy of logistic regression on binary uni- and bigrams scaled by naive Bayes log-count ratios."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    def read(*splits):
+        pairs = [(e["text"], e["label"].decode()) for s in splits for e in run.corpus.split(s).as_numpy_iterator()]
+        return [text.decode("utf-8", "replace") for text, _ in pairs], np.array([label for _, label in pairs])
+
+    began = time.perf_counter()
+    texts, labels = read("train", *(["dev"] if run.corpus.dev_from_train else []))
+    classes = sorted(set(labels))
+    if len(classes) != 2:
+        say("the bag of bigrams is for two classes; left out")
+        return {}
+    vectorizer = CountVectorizer(ngram_range=(1, 2), min_df=2, binary=True, token_pattern=r"\w+|[^\w\s]")
+    counts, positive = vectorizer.fit_transform(texts), labels == classes[1]
+    p, q = (1 + np.asarray(counts[chosen].sum(0)) for chosen in (positive, ~positive))
+    ratio = np.log(p / p.sum()) - np.log(q / q.sum())
+    fitted = LogisticRegression(C=1.0, solver="liblinear", dual=True, max_iter=1000).fit(
+        counts.multiply(ratio).tocsr(), positive
+    )
+    test, test_labels = read("test")
+    accuracy = fitted.score(vectorizer.transform(test).multiply(ratio).tocsr(), test_labels == classes[1])
+    seconds = time.perf_counter() - began
+    rows = [["bag of bigrams, naive Bayes weights (fitted now)", accuracy, f"{seconds:.0f} s to fit"]]
+    shipped = serving.read_card(serving.locate("sentiment"))["metrics"].get("test")
+    if shipped:
+        rows.append(["the shipped model (its card)", shipped["report"]["accuracy"], shipped["command"]])
+    tables.print_table("accuracy on test", ["system", "accuracy", ""], rows)
+    return {"bag_of_bigrams": accuracy, "seconds": seconds}

@@ -1,0 +1,113 @@
+"""What the tests share: the command line called in-process, small corpora, and one tiny trained run."""
+
+import csv
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as zoo.cli does: TensorFlow's chatter is no part of stderr
+
+WORDS = {
+    "positive": "good great lovely superb fine wonderful".split(),
+    "negative": "bad awful dull dreadful poor terrible".split(),
+}
+FILLING = "the film plot acting music was is and but it ending a script".split()
+
+
+def options(**values) -> list[str]:
+    """`--set key=value` for each value."""
+    return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+
+
+def reviews(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """(text, label) pairs of 3 to 40 words, half of them positive."""
+    draw = random.Random(seed)
+    rows = []
+    for i in range(count):
+        label = ("positive", "negative")[i % 2]
+        words = [*draw.choices(FILLING, k=draw.randint(2, 39)), draw.choice(WORDS[label])]
+        draw.shuffle(words)
+        rows.append((" ".join(words), label))
+    return rows
+
+
+def write_table(path: pathlib.Path, rows, header=("text", "label")) -> pathlib.Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> pathlib.Path:
+    """A folder with train.csv (320 reviews), dev.csv and test.csv (40 each)."""
+    folder = tmp_path_factory.mktemp("reviews")
+    for seed, (split, count) in enumerate({"train": 320, "dev": 40, "test": 40}.items()):
+        write_table(folder / f"{split}.csv", reviews(count, seed))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> dict:
+    return dict(epochs=1, units=8, embedding_dim=8, batch_size=100, max_length=64, learning_rate=0.02, dropout=0)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory, tiny_settings):
+    """The one trained run that most tests look at: `zoo train sentiment` on the built-in corpus, a minute model."""
+    from zoo import cli
+    from zoo.run import Run
+
+    runs = tmp_path_factory.mktemp("runs")
+    assert cli.main(["train", "sentiment", "--runs", str(runs), *options(**tiny_settings)]) == 0
+    return Run("sentiment", "", runs)
+
+
+@pytest.fixture(scope="session")
+def served(tiny):
+    """The tiny run's SavedModel, loaded."""
+    from zoo import serving
+
+    return serving.load(tiny.folder / "export")
+
+
+@pytest.fixture
+def zoo(capfd):
+    """Calls the command line in this process: `code, out, err = zoo("predict", "sentiment", ...)`."""
+    from zoo import cli
+
+    def call(*argv):
+        capfd.readouterr()
+        code = cli.main([str(part) for part in argv])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def refused(zoo):
+    """Calls the command line, which must answer with status 2 and one line; returns that line."""
+
+    def call(*argv):
+        code, _, err = zoo(*argv)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert err.startswith("zoo: error: ") and "Traceback" not in err
+        return err.removeprefix("zoo: error: ").strip()
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def script():
+    """Runs Python code in a fresh process and returns its standard output."""
+
+    def call(code: str, *argv) -> str:
+        command = [sys.executable, "-c", code, *map(str, argv)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call

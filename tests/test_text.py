@@ -1,0 +1,78 @@
+"""Strings to ids, in the graph."""
+
+import pytest
+import tensorflow as tf
+
+from zoo import text
+
+
+def cut(string) -> list[str]:
+    return [word.decode("utf-8") for word in tf.strings.split(text.words(tf.constant(string))).numpy()]
+
+
+@pytest.mark.parametrize(
+    ("string", "words"),
+    [
+        ("I didn't LIKE it", "i did n't like it"),
+        ("can't won't DON'T", "ca n't wo n't do n't"),
+        ("it's they're we've he'll I'd I'm", "it 's they 're we 've he 'll i 'd i 'm"),
+        ("\u2018hi\u2019 don\u2019t", "' hi ' do n't"),
+        ("'quoted' dogs' rock 'n' roll", "' quoted ' dogs ' rock ' n ' roll"),
+        ("''tis''", "' tis '"),
+        ("o'clock", "o'clock"),
+        ("e-mail a.b, 3.5!?", "e - mail a . b , 3 . 5 ! ?"),
+        ("(a)[b]{c}/d\\e", "( a ) [ b ] { c } / d \\ e"),
+        ("good<br /><BR>bad </p><a href='x'>link</a>", "good bad link"),
+        ("5 <3 you, a < b > c", "5 < 3 you , a < b > c"),
+        ("ok\U0001f600\U0001f600", "ok \U0001f600 \U0001f600"),
+        ("na\u00efve Stra\u00dfe \u00c9T\u00c9", "na\u00efve stra\u00dfe \u00e9t\u00e9"),
+        ("\u041f\u0440\u0438\u0432\u0435\u0442, \u65e5\u672c\u8a9e", "\u043f\u0440\u0438\u0432\u0435\u0442 , \u65e5\u672c\u8a9e"),
+        ("\u0939\u093f\u0928\u094d\u0926\u0940", "\u0939\u093f\u0928\u094d\u0926\u0940"),
+        (b"caf\xe9 is \xff", "caf \ufffd is \ufffd"),
+        ("before\x00after", "before after"),
+        (" a\t b\r\nc ", "a b c"),
+        ("", ""),
+        (" \n ", ""),
+    ],
+)
+def test_words(string, words):
+    assert cut(string) == words.split()
+
+
+def test_words_keeps_the_shape():
+    nested = text.words(tf.constant([["No!", ""], ["it's", "ok"]]))
+    assert [[t.decode().split() for t in row] for row in nested.numpy()] == [[["no", "!"], []], [["it", "'s"], ["ok"]]]
+
+
+@pytest.mark.parametrize(
+    ("length", "kept"), [(2, [1, 7]), (3, [1, 6, 7]), (4, [1, 2, 6, 7]), (6, [1, 2, 3, 5, 6, 7]), (7, [1, 2, 3, 4, 5, 6, 7])]
+)
+def test_head_and_tail_cuts_in_the_middle_and_leaves_short_rows_alone(length, kept):
+    rows = tf.ragged.constant([[1, 2, 3, 4, 5, 6, 7], [], [8], [8, 9]])
+    assert text.head_and_tail(rows, length).to_list() == [kept, [], [8], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "padded"),
+    [([[1], [2, 3]], [[1, 0], [2, 3]]), ([[], []], [[0], [0]]), ([[], [5]], [[0], [5]])],
+)
+def test_pad_gives_at_least_one_step(rows, padded):
+    ids = text.pad(tf.ragged.constant(rows, tf.int64, ragged_rank=1))
+    assert ids.dtype == tf.int32 and ids.numpy().tolist() == padded
+
+
+def test_pad_of_no_rows():
+    assert text.pad(tf.RaggedTensor.from_row_splits(tf.zeros([0], tf.int64), [0])).shape == (0, 1)
+
+
+def test_vocabulary_is_by_frequency_then_spelling_whatever_the_order_of_the_texts():
+    texts = ["b b b a a c c.", "d c"]
+    for order in (texts, texts[::-1]):
+        learnt = text.learn_vocabulary(tf.data.Dataset.from_tensor_slices(order), 6)
+        assert learnt == ["", "[UNK]", "b", "c", "a", "."]
+
+
+def test_vectorizer_numbers_words_by_their_place_in_the_vocabulary():
+    vocabulary = ["", "[UNK]", "n't", "good", "\u00e9t\u00e9"]
+    ids = text.vectorizer(vocabulary)(tf.constant(["Isn't it GOOD", "", "\u00c9T\u00c9", "[UNK] good"]))
+    assert ids.to_list() == [[1, 2, 1, 3], [], [4], [1, 1, 1, 3]]
