@@ -1,13 +1,14 @@
 """Sentiment, beside what a user would pick instead. `make bench TASK=sentiment [DATA=...]`
 
-One run measures everything, the systems taking turns so that a noisy machine slows all of them: median of several rounds.
+One run measures everything, the systems taking turns so that a noisy machine slows all of them; medians of several
+rounds.
 
 - training, reviews per second: this task; the same architecture with `keras.layers.LSTM` on the same batches; the same
   with every review padded or cut to 200 words, as the usual tutorials do; and PyTorch's `nn.LSTM` on packed sequences,
   where torch is installed. All in float32.
 - latency of one review through the shipped SavedModel.
-- accuracy of a bag of bigrams with naive Bayes weights (Wang & Manning 2012), with scikit-learn, beside the shipped model's:
-  only if DATA= names a corpus, as the built-in one is made to defeat it.
+- accuracy of a bag of bigrams with naive Bayes weights (Wang & Manning 2012), with scikit-learn, beside the shipped
+  model's: only if DATA= names a corpus, as the built-in one is made to defeat it.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ class Sentiment(Task):
     }
     intended_use = "Telling whether a review, in English, speaks well or badly of its subject."
     limits = (
-        "English only; trained on reviews of one kind, so that other kinds of text (news, tweets, irony) are read less well.",
-        "The probability is the softmax of the model; see the calibration for how far it can be trusted.",
+        "English only; trained on reviews of one kind: other kinds of text (news, tweets, irony) are read less well.",
+        "The probability is the model's softmax; the calibration table says how far it can be trusted.",
         "Not for decisions about people.",
     )
     demo = "I expected a masterpiece, but what I got was a mess."
@@ -146,9 +146,15 @@ class Sentiment(Task):
     def build(self):
         model = Classifier(self.config, len(self.assets["vocabulary"]), len(self.assets["labels"]))
         model(tf.zeros([1, 1], tf.int32))
+        return model
+
+    def warm_start(self, model):
         if self.config.init:
             pretraining.load_encoder(self.config.init, model.embedding, model.stack.recurrent_layers[0])
-        return model
+
+    def finish(self, model):
+        if self.config.quantize:
+            model.embedding.quantize("int8")
 
     def loss(self):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -216,7 +222,7 @@ def _text_and_label(info):
         texts, labels = ([k for k in info.supervised_keys if k in found] for found in (texts, labels))
     if len(texts) != 1 or len(labels) != 1:
         raise ZooError(
-            f"TFDS {info.full_name} is no text classification data set: expected one text and one class label among its "
-            f"features, found {', '.join(info.features)}"
+            f"TFDS {info.full_name} is no text classification data set: expected one text and one class label among "
+            f"its features, found {', '.join(info.features)}"
         )
     return texts[0], labels[0]

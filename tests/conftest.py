@@ -18,9 +18,12 @@ WORDS = {
 FILLING = "the film plot acting music was is and but it ending a script".split()
 
 
-def options(**values) -> list[str]:
-    """`--set key=value` for each value."""
-    return [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
+def train_command(runs, data="", **settings) -> list[str]:
+    """Arguments of `zoo train sentiment` for a minute model; `settings` win."""
+    values = dict(epochs=1, units=8, embedding_dim=8, batch_size=100, max_length=64, learning_rate=0.02, dropout=0)
+    assignments = [f"{key}={value}" for key, value in {**values, **settings}.items()]
+    command = ["train", "sentiment", "--runs", str(runs), *(["--data", str(data)] if data else [])]
+    return [*command, *(part for assignment in assignments for part in ("--set", assignment))]
 
 
 def reviews(count: int, seed: int = 0) -> list[tuple[str, str]]:
@@ -51,18 +54,19 @@ def corpus(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_settings() -> dict:
-    return dict(epochs=1, units=8, embedding_dim=8, batch_size=100, max_length=64, learning_rate=0.02, dropout=0)
+def training_of():
+    """`train_command`, for the tests."""
+    return train_command
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory, tiny_settings):
+def tiny(tmp_path_factory):
     """The one trained run that most tests look at: `zoo train sentiment` on the built-in corpus, a minute model."""
     from zoo import cli
     from zoo.run import Run
 
     runs = tmp_path_factory.mktemp("runs")
-    assert cli.main(["train", "sentiment", "--runs", str(runs), *options(**tiny_settings)]) == 0
+    assert cli.main(train_command(runs)) == 0
     return Run("sentiment", "", runs)
 
 

@@ -80,14 +80,18 @@ def test_assignments_win_over_the_preset_and_later_ones_over_earlier_ones():
     assert configure(Config, PRESETS, "small", [" units = 3", "units=4"]).units == 4
 
 
-@pytest.mark.parametrize(("preset", "assignment", "named"), [("huge", "units=1", "small, base"), ("small", "units", "key=value")])
+@pytest.mark.parametrize(
+    ("preset", "assignment", "named"), [("huge", "units=1", "small, base"), ("small", "units", "key=value")]
+)
 def test_unknown_presets_and_half_assignments(preset, assignment, named):
     with pytest.raises(ZooError, match=named):
         configure(Config, PRESETS, preset, [assignment])
 
 
 def test_a_configuration_survives_being_written_as_assignments():
-    config = Config(units=3, rate=1 / 3, both=False, cell="gru", pooling=("last", "mean"), init="a b", learning_rate=1e-30)
+    config = Config(
+        units=3, rate=1 / 3, both=False, cell="gru", pooling=("last", "mean"), init="a b", learning_rate=1e-30
+    )
     again = configure(Config, {"none": {}}, "none", as_assignments(dataclasses.asdict(config)))
     assert again == config
 

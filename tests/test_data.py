@@ -32,7 +32,8 @@ def imdb(folder):
         for name, size in (("train", len(TRAIN)), ("test", len(TEST)), ("unsupervised", 1))
     ]
     builder.info.set_splits(tfds.core.SplitDict(splits))
-    builder.info.write_to_directory(builder.data_dir)
+    builder.data_path.mkdir(parents=True)
+    builder.info.write_to_directory(builder.data_path)
 
     def as_dataset(self, split, **_):
         texts, labels = zip(*{"train": TRAIN, "test": TEST}[split], strict=True)
@@ -151,7 +152,9 @@ LENGTHS = [0, 1, 3, 8, 9, 9, 12, 13, 14, 20, 25, 40, 50, 63, 64, *range(2, 60)]
 
 def encode(examples):
     """Sequences that hold their own example's number, 1 and up, as often as the example is long."""
-    return tf.RaggedTensor.from_row_lengths(tf.repeat(examples["n"], examples["length"]), examples["length"]), examples["n"]
+    return tf.RaggedTensor.from_row_lengths(tf.repeat(examples["n"], examples["length"]), examples["length"]), examples[
+        "n"
+    ]
 
 
 def batched(batch_size, seed=None):
@@ -190,12 +193,11 @@ def test_shuffled_batches_are_full_and_leave_nobody_behind():
 
 
 def test_the_seed_decides_the_batches():
-    first, again, other = (
-        [n.tolist() for _, n in batched(4, seed).take(40).as_numpy_iterator()] for seed in (3, 3, 4)
-    )
+    first, again, other = ([n.tolist() for _, n in batched(4, seed).take(40).as_numpy_iterator()] for seed in (3, 3, 4))
     assert first == again != other
 
 
 def test_skipping_leads_to_the_same_batches():
     whole, rest = batched(4, 3).take(45), batched(4, 3).skip(30).take(15)
-    assert [n.tolist() for _, n in whole][30:] == [n.tolist() for _, n in rest]
+    after = [n.tolist() for _, n in whole.as_numpy_iterator()][30:]
+    assert after == [n.tolist() for _, n in rest.as_numpy_iterator()]

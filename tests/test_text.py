@@ -26,7 +26,10 @@ def cut(string) -> list[str]:
         ("5 <3 you, a < b > c", "5 < 3 you , a < b > c"),
         ("ok\U0001f600\U0001f600", "ok \U0001f600 \U0001f600"),
         ("na\u00efve Stra\u00dfe \u00c9T\u00c9", "na\u00efve stra\u00dfe \u00e9t\u00e9"),
-        ("\u041f\u0440\u0438\u0432\u0435\u0442, \u65e5\u672c\u8a9e", "\u043f\u0440\u0438\u0432\u0435\u0442 , \u65e5\u672c\u8a9e"),
+        (
+            "\u041f\u0440\u0438\u0432\u0435\u0442, \u65e5\u672c\u8a9e",
+            "\u043f\u0440\u0438\u0432\u0435\u0442 , \u65e5\u672c\u8a9e",
+        ),
         ("\u0939\u093f\u0928\u094d\u0926\u0940", "\u0939\u093f\u0928\u094d\u0926\u0940"),
         (b"caf\xe9 is \xff", "caf \ufffd is \ufffd"),
         ("before\x00after", "before after"),
@@ -45,7 +48,8 @@ def test_words_keeps_the_shape():
 
 
 @pytest.mark.parametrize(
-    ("length", "kept"), [(2, [1, 7]), (3, [1, 6, 7]), (4, [1, 2, 6, 7]), (6, [1, 2, 3, 5, 6, 7]), (7, [1, 2, 3, 4, 5, 6, 7])]
+    ("length", "kept"),
+    [(2, [1, 7]), (3, [1, 6, 7]), (4, [1, 2, 6, 7]), (6, [1, 2, 3, 5, 6, 7]), (7, [1, 2, 3, 4, 5, 6, 7])],
 )
 def test_head_and_tail_cuts_in_the_middle_and_leaves_short_rows_alone(length, kept):
     rows = tf.ragged.constant([[1, 2, 3, 4, 5, 6, 7], [], [8], [8, 9]])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -103,9 +104,8 @@ def _train(arguments) -> None:
 def _evaluate(arguments) -> None:
     run = _run(arguments)
     run.evaluate(arguments.split, arguments.model)
-    print(
-        f"next: make export TASK={run.name}{f' DATA={run.data}' if run.data else ''}  (puts these figures on the model card)"
-    )
+    data = f" DATA={run.data}" if run.data else ""
+    print(f"next: make export TASK={run.name}{data}  (puts these figures on the model card)")
 
 
 def _export(arguments) -> None:
@@ -133,32 +133,23 @@ def _predict(arguments) -> None:
     find_entry(arguments.task)
     if arguments.file and arguments.input:
         raise ZooError("give inputs or --file, not both")
-    source = None
-    if arguments.file:
-        source = open(arguments.file, "rb")
-    elif not arguments.input:
-        source = sys.stdin.buffer
-    with source or contextlib.nullcontext():
-        lines = (line.rstrip(b"\r\n") for line in source) if source else iter(arguments.input)
-        first = next(lines, None)
-        if first is None:
+    with contextlib.ExitStack() as stack:
+        if arguments.input:
+            lines = iter(arguments.input)
+        else:
+            source = stack.enter_context(open(arguments.file, "rb")) if arguments.file else sys.stdin.buffer
+            lines = (line.rstrip(b"\r\n") for line in source)
+        chunk = list(itertools.islice(lines, 256))
+        if not chunk:
             raise ZooError(f"{arguments.file or 'standard input'}: empty; expected an input a line")
         model = _load(arguments.model or arguments.task)
         if model.card["task"] != arguments.task:
             raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
-        chunk = [first]
-        for line in lines:
-            if len(chunk) == 256:  # answers begin before the input ends
-                _answer(model, chunk)
-                chunk = []
-            chunk.append(line)
-        _answer(model, chunk)
-
-
-def _answer(model, inputs) -> None:
-    for answer in model(inputs):
-        print(json.dumps(answer, ensure_ascii=False), flush=False)
-    sys.stdout.flush()
+        while chunk:  # answers begin before the input ends
+            for answer in model(chunk):
+                print(json.dumps(answer, ensure_ascii=False))
+            sys.stdout.flush()
+            chunk = list(itertools.islice(lines, 256))
 
 
 def _tune(arguments) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -49,7 +49,7 @@ def open_corpus(task, data: str = "", cache: pathlib.Path = pathlib.Path("runs/t
     """Open what `DATA=` names.
 
     Args:
-        task: a `zoo.task.Task` class: `builtin()`, `from_tfds(builder)` and `from_files(path)` say how it reads each source.
+        task: a `zoo.task.Task` class; its `builtin`, `from_tfds` and `from_files` say how it reads each source.
         data: empty, a TFDS name, or a path. A path that exists wins over a TFDS name.
         cache: where TFDS keeps the built-in corpus.
 
@@ -119,8 +119,8 @@ def _network(error: BaseException) -> bool:
 def _unreachable(builder, error) -> ZooError:
     reason = " ".join(str(error).split())[:120]
     return ZooError(
-        f"TFDS {builder.info.full_name} is not on this machine ({builder.data_path}) and its download can't be reached: "
-        f"{reason}; connect to the network, or give DATA= a path to files of your own"
+        f"TFDS {builder.info.full_name} is not on this machine ({builder.data_path}) and its download can't be "
+        f"reached: {reason}; connect to the network, or give DATA= a path to files of your own"
     )
 
 
@@ -132,7 +132,8 @@ def _with_dev(task, name: str, source: str, splits: Mapping[str, tf.data.Dataset
         dev = whole.filter(lambda example: in_dev(task.key(example)))
         if not any(True for _ in dev.take(1)):
             raise ZooError(
-                f"{source}: too few training examples to set a dev split aside (1 in {DEV_SHARE}); add more, or a dev split"
+                f"{source}: too few training examples to set a dev split aside (1 in {DEV_SHARE}); "
+                "add more, or a dev split"
             )
         splits["train"] = whole.filter(lambda example: not in_dev(task.key(example)))
         splits["dev"] = dev
@@ -176,5 +177,7 @@ def batches(
     ).prefetch(tf.data.AUTOTUNE)
 
 
-def count(examples: Iterable) -> int:
-    return int(sum(1 for _ in examples))
+def count(examples: tf.data.Dataset) -> int:
+    """Number of raw examples."""
+    sizes = examples.batch(1024).map(lambda example: tf.shape(next(iter(example.values())))[0])
+    return int(sizes.reduce(0, lambda a, b: a + b))

@@ -6,17 +6,20 @@ runs/<task>/<corpus>/   config.json  assets/  checkpoint/  best.weights.h5  hist
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-import sys
+
+import keras
+import rich.progress
 
 from zoo import card as cards
 from zoo import data as sources
-from zoo import serving
+from zoo import serving, training
 from zoo.config import as_assignments, configure
 from zoo.errors import ZooError
 from zoo.task import Task, find, tasks
@@ -35,12 +38,12 @@ def write_json(path: pathlib.Path, value) -> None:
     os.replace(temporary, path)
 
 
-def bar(done: int, total: int) -> None:
-    """A progress line on a terminal's stderr, with what is left."""
-    if not sys.stderr.isatty():
-        return
-    end = "\n" if done == total else ""
-    print(f"\r{done:,}/{total:,}", end=end, file=sys.stderr, flush=True)
+@contextlib.contextmanager
+def progress():
+    """A bar with an estimate of the time left; the block calls what it gets with (done, total)."""
+    with rich.progress.Progress(transient=True) as display:
+        job = display.add_task("evaluating")
+        yield lambda done, total: display.update(job, completed=done, total=total)
 
 
 class Run:
@@ -55,7 +58,7 @@ class Run:
     # Train --------------------------------------------------------------------------------------------------------
 
     def configure(self, preset: str = "", assignments=()):
-        """The configuration: of the preset, by default the first for the built-in corpus and the second for other data."""
+        """The configuration; without a preset, the first for the built-in corpus and the second for other data."""
         presets = self.task_class.presets
         preset = preset or list(presets)[0 if not self.data else 1]
         return configure(self.task_class.Config, presets, preset, assignments)
@@ -65,7 +68,7 @@ class Run:
         task = self.task_class(config)
         train = self.corpus.split("train")
         task.learn(train)
-        size = int(train.batch(1024).map(lambda e: _rows(e)).reduce(0, lambda a, b: a + b))
+        size = sources.count(train)
         steps = max(1, -(-size // config.batch_size))
         arguments = (config.batch_size, config.max_length)
         batches = sources.batches(train, task.encode, *arguments, seed=config.seed)
@@ -74,10 +77,6 @@ class Run:
 
     def train(self, preset: str = "", assignments=()) -> Task:
         """Train (or go on), export, and score on dev."""
-        import keras
-
-        from zoo import training
-
         config = self.configure(preset, assignments)
         say(f"{self.name} on the {self.corpus.source}" if not self.data else f"{self.name} on {self.corpus.source}")
         keras.utils.set_random_seed(config.seed)
@@ -89,16 +88,13 @@ class Run:
         write_json(self.folder / "config.json", dataclasses.asdict(config))
         self._write_assets(task)
         (self.folder / "run.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "evaluation", ignore_errors=True)  # of the training before
         state = training.fit(
             model, batches, dev, config, self.folder, steps, task.monitor, self._fingerprint(task, size), say
         )
-        splits = {
-            "train": size,
-            **{s: sources.count(d.batch(1024).unbatch()) for s, d in self.corpus.splits.items() if s != "train"},
-        }
         facts = {
             "source": self.corpus.source,
-            "splits": splits,
+            "splits": {name: sources.count(examples) for name, examples in self.corpus.splits.items()},
             "dev_cut_from_train": self.corpus.dev_from_train,
             "best_epoch": state.best_epoch,
             "epochs": len(state.history),
@@ -118,17 +114,9 @@ class Run:
         return " ".join(filter(None, [*parts, settings and f'SET="{settings}"']))
 
     def _fingerprint(self, task: Task, size: int) -> str:
-        facts = [
-            self.corpus.source,
-            size,
-            task.assets,
-            {
-                k: v
-                for k, v in dataclasses.asdict(task.config).items()
-                if k not in ("checkpoint_seconds", "quantize", "serve_length")
-            },
-        ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        config = {k: v for k, v in dataclasses.asdict(task.config).items() if k != "checkpoint_seconds"}
+        facts = json.dumps([self.corpus.source, size, task.assets, config])
+        return hashlib.sha256(facts.encode()).hexdigest()
 
     def _write_assets(self, task: Task) -> None:
         folder = self.folder / "assets"
@@ -151,19 +139,13 @@ class Run:
         return self.task_class(config, assets)
 
     def model(self):
-        """The trained Keras model in float32, as it is exported."""
+        """The task and its trained Keras model in float32, as it is exported."""
         task = self.trained()
-        plain = self.task_class(
-            dataclasses.replace(task.config, init="", precision="float32")
-            if hasattr(task.config, "init")
-            else dataclasses.replace(task.config, precision="float32"),
-            task.assets,
-        )
-        model = plain.build()
+        with training.precision("float32"):
+            model = task.build()
         model.load_weights(self.folder / "best.weights.h5")
-        if getattr(task.config, "quantize", False):
-            model.embedding.quantize("int8")
-        return plain, model
+        task.finish(model)
+        return task, model
 
     def export(self, target: pathlib.Path, facts: dict | None = None) -> pathlib.Path:
         """Write the SavedModel with its card to `target`, whole or not at all."""
@@ -218,7 +200,8 @@ class Run:
             raise ZooError(f"{path}: a model for {model.card['task']}, not for {self.name}")
         examples = self.corpus.split(split)
         say(f"{model.path} on {split} of {self.corpus.source}")
-        report = self.task_class.evaluate(model, examples, progress=bar)
+        with progress() as tick:
+            report = self.task_class.evaluate(model, examples, tick)
         own = model.path == exported
         folder = self.folder / "evaluation" / (split if own else f"{split}-{'-'.join(model.path.parts[-2:])}")
         data = f" DATA={self.data}" if self.data else ""
@@ -229,12 +212,6 @@ class Run:
         self.task_class.show(report)
         say(f"written: {folder / 'report.json'}, {', '.join(p.name for p in pictures)}")
         return report
-
-
-def _rows(example):
-    import tensorflow as tf
-
-    return tf.shape(next(iter(example.values())))[0]
 
 
 def architecture(model) -> str:

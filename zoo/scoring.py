@@ -17,8 +17,8 @@ def classification(probabilities: np.ndarray, labels: np.ndarray, names: list[st
         lengths: int `[examples]`, white-space separated words.
 
     Returns:
-        A report of plain values: accuracy with a 95% interval (Wilson), F1 per class and macro, confusion matrix (rows are
-        the truth), expected calibration error over 10 equal bins of confidence with the bins, and accuracy by length.
+        A report of plain values: accuracy with a 95% interval (Wilson), F1 per class and macro, confusion matrix (rows
+        are the truth), expected calibration error over 10 equal bins of confidence, and accuracy by length.
     """
     predicted = probabilities.argmax(1)
     right = predicted == labels

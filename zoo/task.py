@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import abc
 import ast
-import dataclasses
 import importlib
 import importlib.util
 import pathlib
@@ -35,9 +34,9 @@ class Task(abc.ABC):
     labels). Class attributes:
 
         Config: dataclass derived from `TrainingConfig`.
-        presets: name -> values that differ from the defaults; the first is for the built-in corpus, the second for real data.
+        presets: name -> values that differ from the defaults; the first is for the built-in corpus, the second for
+            real data.
         monitor: the dev score that chooses the best epoch, and "max" or "min".
-        licence: of what a model trained on data of a person's own may be used for, said in the model card.
         intended_use, limits: for the model card.
         demo: an input to show after training.
     """
@@ -98,6 +97,12 @@ class Task(abc.ABC):
         """The metrics, as `model.compile` takes them."""
         return []
 
+    def warm_start(self, model: keras.Model) -> None:  # noqa: B027
+        """Put weights from elsewhere into a model that is to be trained."""
+
+    def finish(self, model: keras.Model) -> None:  # noqa: B027
+        """The last change to a trained model before it is exported: quantisation, say."""
+
     # Serving and measuring ----------------------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -131,6 +136,7 @@ class Task(abc.ABC):
         from zoo import training
 
         model = self.build()
+        self.warm_start(model)
         model.compile(
             optimizer=training.optimizer(self.config, steps),
             loss=self.loss(),
@@ -164,23 +170,19 @@ def find(name: str) -> type[Task]:
     """The task class of that name.
 
     Raises:
-        ZooError: there is no such task (the message lists those there are), or another package called `tasks` is in the way.
+        ZooError: there is no such task (the message lists those there are), or another package called `tasks` hides
+            the zoo's.
     """
     names = [entry.name for entry in tasks()]
     if name not in names:
         raise ZooError(f"unknown task {name!r}; there are: {', '.join(names)}")
     package = importlib.util.find_spec("tasks")
     if package is None or HOME not in map(pathlib.Path, package.submodule_search_locations or ()):
-        raise ZooError(
-            f"another module called 'tasks' ({package and package.origin}) hides {HOME}; run from another folder"
-        )
+        other = package and package.origin
+        raise ZooError(f"another module called 'tasks' ({other}) hides {HOME}; run from another folder")
     module = importlib.import_module(f"tasks.{name}")
     return next(
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
     )
-
-
-def config_dict(config) -> dict[str, Any]:
-    return dataclasses.asdict(config)

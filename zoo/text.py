@@ -67,7 +67,7 @@ def vectorizer(vocabulary: list[str]) -> keras.layers.TextVectorization:
 
 
 def head_and_tail(ids: tf.RaggedTensor, length: int) -> tf.RaggedTensor:
-    """Cut what is longer than `length` in the middle: a review's verdict stands at its end, its subject at the start."""
+    """Cut what is longer than `length` in the middle: a text names its subject first and its verdict last."""
     head = length // 2
     return tf.concat([ids[:, :head], ids[:, head:][:, -(length - head) :]], axis=1)
 

@@ -193,8 +193,8 @@ def _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say):
         values = {name: float(value) for name, value in logs.items()}
         if not math.isfinite(values["loss"]):
             raise ZooError(
-                f"the loss became {values['loss']} at step {state.step} (epoch {start // steps_per_epoch + 1}); try a lower "
-                f"learning rate (--set learning_rate={config.learning_rate / 10:g}) or a smaller clip_norm"
+                f"the loss became {values['loss']} at step {state.step} (epoch {start // steps_per_epoch + 1}); try a "
+                f"lower learning rate (--set learning_rate={config.learning_rate / 10:g}) or a smaller clip_norm"
             )
         if state.step < start + steps_per_epoch:
             bar.update(state.step - start, list(values.items()))
