@@ -9,12 +9,13 @@ export DATA PRESET SET MODEL SPLIT INPUT FILE TUNER EPOCHS TRIALS OUT FACTS
 OPTIONS = $${DATA:+--data "$$DATA"}
 CONFIGURATION = $${PRESET:+--preset "$$PRESET"} $(foreach setting,$(SET),--set '$(setting)')
 
-.PHONY: help train evaluate export predict tune list test lint bench clean
+.PHONY: help train evaluate export predict tune list test lint bench demo clean
 
 help:
 	@echo 'make train TASK=sentiment              train on the built-in corpus (DATA=: a TFDS name or a path)'
 	@echo 'make evaluate|export|tune TASK=...     measure, export, search'
 	@echo 'make predict TASK=... INPUT="..."      answer one input (FILE=: one a line)'
+	@echo 'make demo TASK=...                     try a model in the browser'
 	@echo 'make test | lint | bench | list'
 
 train: $(ZOO)
@@ -45,6 +46,9 @@ lint: $(VENV)/dev
 bench: $(VENV)/dev
 	@$(ZOO) bench $(TASK) $(OPTIONS) $${OUT:+--out "$$OUT"}
 
+demo: $(VENV)/demo
+	@$(ZOO) demo $(TASK) $${MODEL:+--model "$$MODEL"}
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info
 
@@ -57,6 +61,6 @@ $(ZOO): pyproject.toml | $(VENV)/bin/python
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $(ZOO)
 
-$(VENV)/dev: pyproject.toml $(ZOO)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $(ZOO) $(VENV)/dev
+$(VENV)/dev $(VENV)/demo: $(VENV)/%: pyproject.toml | $(ZOO)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

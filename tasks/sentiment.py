@@ -80,6 +80,14 @@ class Sentiment(Task):
     presets = {
         "small": dict(vocabulary_size=2_000, embedding_dim=32, units=64, epochs=8, learning_rate=4e-3, dropout=0.2),
         "base": dict(),
+        "imdb": dict(
+            init="runs/pretrain/imdb",
+            adversarial=0.02,
+            word_dropout=0.1,
+            epochs=4,
+            precision="mixed_bfloat16",
+            quantize=True,
+        ),  # the shipped model: recipes/sentiment
     }
     intended_use = "Telling whether a review, in English, speaks well or badly of its subject."
     limits = (

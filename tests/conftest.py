@@ -12,10 +12,10 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as zoo.cli does: TensorFlow's chatter is no part of stderr
 
 WORDS = {
-    "positive": "good great lovely superb fine wonderful".split(),
-    "negative": "bad awful dull dreadful poor terrible".split(),
+    "positive": ["good", "great", "lovely", "superb", "fine", "wonderful"],
+    "negative": ["bad", "awful", "dull", "dreadful", "poor", "terrible"],
 }
-FILLING = "the film plot acting music was is and but it ending a script".split()
+FILLING = ["the", "film", "plot", "acting", "music", "was", "is", "and", "but", "it", "ending", "a", "script"]
 
 
 def train_command(runs, data="", **settings) -> list[str]:

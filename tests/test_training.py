@@ -43,6 +43,11 @@ def fit(config, folder, fingerprint="", model=None, monitor=("loss", "min"), ste
     return model, state, said
 
 
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
 # Schedules and optimisers ---------------------------------------------------------------------------------------------
 
 COSINE = lambda share: 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
@@ -122,9 +127,12 @@ def test_early_stopping_and_best_weights(monkeypatch, tmp_path, direction, patie
     assert (f"the best was epoch {best}" in said[-1]) == (epochs < 6)
 
 
-def test_what_a_training_leaves_behind(tmp_path):
-    _, state, _ = fit(TrainingConfig(epochs=2), tmp_path)
-    rows = list(csv.DictReader(open(tmp_path / "history.csv")))
+def test_what_a_training_leaves_behind(tmp_path, capsys):
+    config = TrainingConfig(epochs=2)
+    _, state, _ = fit(config, tmp_path, model=line(config, 16, metrics=["mae"]))
+    last = state.history[-1]
+    assert f"loss: {last['loss']:.4f} - mae: {last['mae']:.4f}" in capsys.readouterr().out
+    rows = table(tmp_path / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["dev_loss"]) < float(rows[0]["dev_loss"])
     assert state.step == 16
     assert {"best.weights.h5", "curves.png", "history.csv"} <= {p.name for p in tmp_path.iterdir()}
@@ -167,7 +175,7 @@ def interrupt(monkeypatch, config, folder, after: int):
 CONFIG = TrainingConfig(epochs=3, checkpoint_seconds=0.0, patience=0, learning_rate=0.05)
 
 
-@pytest.mark.parametrize("after", [1, 5, 8, 12, 24])  # 8 steps an epoch, a checkpoint each
+@pytest.mark.parametrize("after", [5, 8, 24])  # 8 steps an epoch, a checkpoint each
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(monkeypatch, tmp_path, after):
     interrupt(monkeypatch, CONFIG, tmp_path / "cut", after)
     model, state, said = fit(CONFIG, tmp_path / "cut", "this")
@@ -188,7 +196,7 @@ def test_only_a_checkpoint_of_the_same_configuration_and_data_is_taken_up(monkey
     assert state.step == 24
 
 
-SHORT = dict(epochs=2, batch_size=8, seed=7)  # 40 steps an epoch
+SHORT = dict(epochs=2, batch_size=8, seed=7, dropout=0.2)  # 40 steps an epoch
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +206,10 @@ def killed(corpus, training_of, tmp_path_factory):
     command = [sys.executable, "-m", "zoo.cli", *training_of(runs, corpus, **SHORT, checkpoint_seconds=0)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while not list(runs.glob("*/*/checkpoint/ckpt-[6-9].index")):
             assert process.poll() is None, process.stderr.read().decode()
-            assert time.monotonic() < end, "no checkpoint within two minutes"
+            assert time.monotonic() < end, "no checkpoint within five minutes"
             time.sleep(0.01)
     finally:
         process.kill()
@@ -222,7 +230,7 @@ def test_a_killed_process_is_gone_on_with_by_the_same_command(corpus, training_o
     (_, found), (_, expected) = (Run("sentiment", str(corpus), runs).model() for runs in (cut, whole))
     for a, b in zip(found.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    histories = [list(csv.DictReader(open(next(runs.glob("*/*/history.csv"))))) for runs in (cut, whole)]
+    histories = [table(next(runs.glob("*/*/history.csv"))) for runs in (cut, whole)]
     for row, expected_row in zip(*histories, strict=True):
         assert set(row) == set(expected_row)
         for key in set(row) - {"seconds"}:
@@ -234,10 +242,17 @@ def test_a_changed_configuration_begins_anew(corpus, training_of, killed, zoo):
     assert code == 0 and "resuming" not in out and "epoch 1/1" in out
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_reduced_precision_trains_and_exports_float32(corpus, training_of, tmp_path, zoo, policy):
-    code, out, err = zoo(*training_of(tmp_path, corpus, precision=policy))
+def test_bfloat16_trains_and_exports_float32(corpus, training_of, tmp_path, zoo):
+    code, _, err = zoo(*training_of(tmp_path, corpus, precision="mixed_bfloat16"))
     assert code == 0, err
     assert keras.config.dtype_policy().name == "float32"
-    task, model = Run("sentiment", str(corpus), tmp_path).model()
+    _, model = Run("sentiment", str(corpus), tmp_path).model()
     assert {v.dtype for v in model.weights} == {"float32"}
+
+
+def test_float16_trains_with_a_scaled_loss(tmp_path):
+    config = TrainingConfig(epochs=2, learning_rate=0.1)
+    with training.precision("mixed_float16"):
+        model = line(config, 16)
+    _, state, _ = fit(config, tmp_path, model=model)
+    assert state.history[1]["dev_loss"] < state.history[0]["dev_loss"]

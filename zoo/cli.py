@@ -1,4 +1,4 @@
-"""The command line: `zoo train|evaluate|export|predict|tune|list|bench`.
+"""The command line: `zoo train|evaluate|export|predict|tune|list|bench|demo`.
 
 TensorFlow is imported by the verbs that need it, so `zoo --help` and `zoo list` answer at once.
 """
@@ -78,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("task", nargs="?", metavar="TASK")
     sub = verb("bench", _bench, "measure speed beside what a user would pick instead")
     sub.add_argument("--out", type=pathlib.Path, help="write the figures as JSON")
+    sub = verb("demo", _demo, "try a model in the browser", data=False)
+    sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
     return parser
 
 
@@ -183,6 +185,14 @@ def _bench(arguments) -> None:
     import runpy
 
     runpy.run_path(str(script))["main"](arguments)
+
+
+def _demo(arguments) -> None:
+    find_entry(arguments.task)
+    quiet_import()
+    from zoo import demo
+
+    demo.page(arguments.model or arguments.task, find(arguments.task).demo).launch()
 
 
 # Helpers --------------------------------------------------------------------------------------------------------------

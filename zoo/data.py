@@ -130,13 +130,13 @@ def _with_dev(task, name: str, source: str, splits: Mapping[str, tf.data.Dataset
     if cut:
         whole = splits["train"]
         dev = whole.filter(lambda example: in_dev(task.key(example)))
-        if not any(True for _ in dev.take(1)):
+        rest = whole.filter(lambda example: not in_dev(task.key(example)))
+        if not all(any(True for _ in part.take(1)) for part in (dev, rest)):
             raise ZooError(
                 f"{source}: too few training examples to set a dev split aside (1 in {DEV_SHARE}); "
                 "add more, or a dev split"
             )
-        splits["train"] = whole.filter(lambda example: not in_dev(task.key(example)))
-        splits["dev"] = dev
+        splits |= {"train": rest, "dev": dev}
     return Corpus(name, source, splits, cut)
 
 

@@ -35,7 +35,9 @@ class Model:
         """Answer a list of inputs, or a single one."""
         single = isinstance(inputs, (str, bytes))
         answers = self.batched("serving_default", [inputs] if single else list(inputs))
-        rows = [dict(zip(answers, values, strict=True)) for values in zip(*map(_plain, answers.values()), strict=True)]
+        names = sorted(answers)  # TensorFlow keeps no order of a signature's outputs
+        columns = [_plain(answers[name]) for name in names]
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
         return rows[0] if single else rows
 
     def signature(self, name: str):
@@ -73,7 +75,7 @@ def _encode(value: str | bytes) -> bytes:
 
 
 def _plain(values: np.ndarray) -> list:
-    """Python values, strings decoded; floats rounded to what float32 carries."""
+    """Python values, strings decoded."""
     return [value.decode() if isinstance(value, bytes) else value for value in values.tolist()]
 
 
@@ -123,9 +125,12 @@ def _versions(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def read_card(path: pathlib.Path) -> dict:
     try:
-        return json.loads((path / CARD).read_text(encoding="utf-8"))
+        card = json.loads((path / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ZooError(f"{path / CARD}: not a readable model card: {error}") from None
+    if not (isinstance(card, dict) and isinstance(card.get("files"), dict) and {"task", "version"} <= card.keys()):
+        raise ZooError(f"{path / CARD}: not a model card; expected an object with task, version and files")
+    return card
 
 
 def _verify(file: pathlib.Path, size: int, digest: str) -> None:

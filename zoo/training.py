@@ -85,6 +85,7 @@ class State:
     best_epoch: int = 0
     seconds: float = 0.0
     history: list[dict] = dataclasses.field(default_factory=list)
+    metrics: list = dataclasses.field(default_factory=list)  # their variables, in the middle of an epoch
 
 
 class Checkpoint:
@@ -150,6 +151,7 @@ def fit(
         state = State()
     else:
         say(f"resuming from the checkpoint at step {state.step} (epoch {state.step // steps_per_epoch + 1})")
+        score(model, dev.take(1))  # makes the metrics' variables
     model.make_train_function()
     board = tf.summary.create_file_writer(str(folder / "tensorboard"))
     batches = iter(train.skip(state.step))
@@ -183,14 +185,17 @@ def fit(
 def _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say):
     """Steps until the epoch's end (from its middle, if resumed); appends its training row to the history."""
     model.reset_metrics()
+    for variable, value in zip(_metric_variables(model), state.metrics, strict=False):  # none but after a resume
+        variable.assign(value)
+    state.metrics = []
     start = state.step - state.step % steps_per_epoch
-    stateful = ["loss"] + [metric.name for metric in model.metrics]  # running means already
-    bar = keras.utils.Progbar(steps_per_epoch, interval=0.2 if sys.stdout.isatty() else 10, stateful_metrics=stateful)
+    bar = keras.utils.Progbar(steps_per_epoch, interval=0.2 if sys.stdout.isatty() else 10)
     began, values = time.monotonic(), {}
     while state.step < start + steps_per_epoch:
         logs = model.train_function(batches)
         state.step += 1
         values = {name: float(value) for name, value in logs.items()}
+        bar.stateful_metrics = set(values)  # running means already
         if not math.isfinite(values["loss"]):
             raise ZooError(
                 f"the loss became {values['loss']} at step {state.step} (epoch {start // steps_per_epoch + 1}); try a "
@@ -201,16 +206,27 @@ def _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say):
             if time.monotonic() - checkpoint.saved_at > config.checkpoint_seconds:
                 state.seconds += time.monotonic() - began
                 began = time.monotonic()
+                state.metrics = [keras.ops.convert_to_numpy(v).tolist() for v in _metric_variables(model)]
                 checkpoint.save(state)
+    state.metrics = []
     bar.update(steps_per_epoch, list(values.items()), finalize=True)
     state.seconds += time.monotonic() - began
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     state.history.append({**values, "learning_rate": rate, "seconds": round(state.seconds, 1)})
 
 
+def _metric_variables(model: keras.Model) -> list:
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
 def score(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:
     """The compiled loss and metrics over one pass."""
-    scores = model.evaluate(batches, verbose=0, return_dict=True)  # test_on_batch would score each batch by itself
+    model.make_test_function()
+    model.reset_metrics()  # once: test_on_batch does it for every batch
+    scores, iterator = {}, iter(batches)  # TensorFlow's iterator: a Python one would be traced anew for every batch
+    with contextlib.suppress(tf.errors.OutOfRangeError):
+        while True:
+            scores = model.test_function(iterator)
     return {name: float(value) for name, value in scores.items()}
 
 

@@ -28,7 +28,7 @@ import tensorflow_datasets as tfds
 SEED = 2024
 SIZES = {"train": 4_000, "validation": 500, "test": 1_000}
 WORDS = range(5, 61)  # in a review
-KEEPS = 0.78  # share of templates that keep a polarity; with far fewer, a small model finds no way in
+KEEPS = 0.8  # share of templates that keep a polarity; with far fewer, a small model finds no way in
 
 
 def options(text: str) -> tuple[str, ...]:
@@ -112,8 +112,8 @@ VERDICTS = table(
     {who} {liked} {it}; I did not | {who} {liked} {it}; I don't agree | like {who}, I didn't {like} {it}""",
 )
 ADVICE = table(
-    "I can't recommend it enough | I would not hesitate to come back to it | I can't wait to come back to it",
-    "I can't recommend it | I would hesitate to come back to it | I can't imagine that I will come back to it",
+    "I would come back to it | I would not hesitate to come back to it",
+    "I would not come back to it | I would hesitate to come back to it",
 )
 # Two opposed parts: clauses, clauses in time, nouns.
 CONTRASTS = options(
