@@ -162,10 +162,27 @@ def latency(calls: int = 30) -> dict:
 # Accuracy -------------------------------------------------------------------------------------------------------------
 
 
+class BagOfBigrams:
+    """Logistic regression on binary uni- and bigrams scaled by naive Bayes log-count ratios (Wang & Manning 2012)."""
+
+    def __init__(self, texts: list[str], positive: np.ndarray):
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.linear_model import LogisticRegression
+
+        self.vectorizer = CountVectorizer(ngram_range=(1, 2), min_df=2, binary=True, token_pattern=r"\w+|[^\w\s]")
+        counts = self.vectorizer.fit_transform(texts)
+        p, q = (1 + np.asarray(counts[chosen].sum(0)) for chosen in (positive, ~positive))
+        self.ratio = np.log(p / p.sum()) - np.log(q / q.sum())
+        classifier = LogisticRegression(solver="liblinear", dual=True, max_iter=1000)
+        self.classifier = classifier.fit(counts.multiply(self.ratio).tocsr(), positive)
+
+    def probability(self, texts: list[str]) -> np.ndarray:
+        """Of the positive class, float64 `[texts]`."""
+        return self.classifier.predict_proba(self.vectorizer.transform(texts).multiply(self.ratio).tocsr())[:, 1]
+
+
 def bigrams(run: Run) -> dict:
-    """Test accuracy of logistic regression on binary uni- and bigrams scaled by naive Bayes log-count ratios."""
-    from sklearn.feature_extraction.text import CountVectorizer
-    from sklearn.linear_model import LogisticRegression
+    """Test accuracy of a bag of bigrams fitted now, beside that on the shipped model's card."""
 
     def read(*splits):
         pairs = [(e["text"], e["label"].decode()) for s in splits for e in run.corpus.split(s).as_numpy_iterator()]
@@ -177,17 +194,11 @@ def bigrams(run: Run) -> dict:
     if len(classes) != 2:
         say("the bag of bigrams is for two classes; left out")
         return {}
-    vectorizer = CountVectorizer(ngram_range=(1, 2), min_df=2, binary=True, token_pattern=r"\w+|[^\w\s]")
-    counts, positive = vectorizer.fit_transform(texts), labels == classes[1]
-    p, q = (1 + np.asarray(counts[chosen].sum(0)) for chosen in (positive, ~positive))
-    ratio = np.log(p / p.sum()) - np.log(q / q.sum())
-    fitted = LogisticRegression(C=1.0, solver="liblinear", dual=True, max_iter=1000).fit(
-        counts.multiply(ratio).tocsr(), positive
-    )
+    bag = BagOfBigrams(texts, labels == classes[1])
     test, test_labels = read("test")
-    accuracy = fitted.score(vectorizer.transform(test).multiply(ratio).tocsr(), test_labels == classes[1])
+    accuracy = float(np.mean((bag.probability(test) > 0.5) == (test_labels == classes[1])))
     seconds = time.perf_counter() - began
-    rows = [["bag of bigrams, naive Bayes weights (fitted now)", accuracy, f"{seconds:.0f} s to fit"]]
+    rows = [["bag of bigrams, naive Bayes weights (fitted now)", accuracy, f"{seconds:.0f} s"]]
     shipped = serving.read_card(serving.locate("sentiment"))["metrics"].get("test")
     if shipped:
         rows.append(["the shipped model (its card)", shipped["report"]["accuracy"], shipped["command"]])

@@ -78,6 +78,33 @@ def test_predict_answers_arguments_a_file_and_standard_input_alike(predict, serv
         assert all(answer.keys() == {"label", "probability"} for answer in answers)
 
 
+@pytest.mark.parametrize(
+    ("argv", "inputs"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["a", "--model", "M"], ["a"]),
+        (["--model", "M", "a", "b"], ["a", "b"]),
+        (["--model", "M", "--", "--a", "-b"], ["--a", "-b"]),
+        (["--model", "M", "--", ""], [""]),
+        (["--model", "M"], []),
+    ],
+    ids=str,
+)
+def test_inputs_may_stand_before_or_after_the_options(argv, inputs):
+    from zoo.cli import _parse
+
+    assert _parse(["predict", "sentiment", *argv]).input == inputs
+
+
+@pytest.mark.parametrize(
+    "argv", [["predict", "sentiment", "--modle", "M"], ["train", "sentiment", "extra"], []], ids=str
+)
+def test_what_the_parser_does_not_know(argv, zoo):
+    with pytest.raises(SystemExit) as end:
+        zoo(*argv)
+    assert end.value.code == 2
+
+
 def test_predict_takes_lines_that_are_not_utf8(predict, monkeypatch):
     stdin(monkeypatch, b"fine\n\xff\xfe bad \xe9\n\nlast")
     assert len(predict()) == 4
@@ -134,6 +161,12 @@ def test_train_with_a_wrong_argument(argv, parts, refused, corpus, tmp_path):
 def test_an_unknown_tuner(refused, corpus, tmp_path):
     line = refused("tune", "sentiment", "--data", corpus, "--runs", tmp_path, "--tuner", "grid")
     assert line == "unknown tuner 'grid'; there are: hyperband, random, bayesian"
+
+
+@pytest.mark.parametrize(("option", "value"), [("--trials", 0), ("--epochs", -1)])
+def test_searches_of_no_length(option, value, refused, corpus, tmp_path):
+    line = refused("tune", "sentiment", "--data", corpus, "--runs", tmp_path, option, value)
+    assert line == f"{option} {value}: expected a whole number at least 1"
 
 
 GOOD = b"text,label\na fine film,positive\na bad film,negative\n"

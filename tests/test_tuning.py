@@ -55,6 +55,10 @@ def test_a_search_says_settings_that_train_takes_and_is_not_repeated(tune, fits)
     assert len(fits) == 2 and "2 trials are done" in again
     assert again.strip().splitlines()[-1] == command
 
+    fits.stop_at = 3
+    code, other, _ = tune("random", "--trials", "2", "--epochs", "2")
+    assert code == 130 and len(fits) == 3 and "resuming" not in other  # another configuration is searched anew
+
 
 def test_an_interrupted_hyperband_search_goes_on(tune, fits):
     fits.stop_at = 2

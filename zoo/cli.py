@@ -20,7 +20,7 @@ from zoo.task import find, tasks
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         arguments.verb(arguments)
         sys.stdout.flush()
@@ -37,6 +37,19 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"zoo: error: {line}", file=sys.stderr)
         return 2
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if "input" in arguments:  # argparse before Python 3.12.7 takes no inputs after an option: TASK --model M INPUT
+        cut = rest.index("--") if "--" in rest else len(rest)
+        if not any(word.startswith("-") for word in rest[:cut]):
+            arguments.input += rest[:cut] + rest[cut + 1 :]
+            rest = []
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 
 import keras
@@ -64,12 +65,17 @@ def tune(run: Run, preset: str, assignments, tuner: str = "hyperband", epochs: i
     logging.getLogger("absl").setLevel(logging.ERROR)
     config = run.configure(preset, assignments)
     config = dataclasses.replace(config, epochs=epochs or config.epochs)
+    if tuner not in TUNERS:
+        raise ZooError(f"unknown tuner {tuner!r}; there are: {', '.join(TUNERS)}")
+    for option, value in (("epochs", config.epochs), ("trials", trials)):
+        if value < 1:
+            raise ZooError(f"--{option} {value}: expected a whole number at least 1")
     search = _Search(run, config)
     name, direction = run.task_class.monitor
     common = dict(
         objective=keras_tuner.Objective(f"val_{name}", direction=direction),
         directory=str(run.folder / "tuning"),
-        project_name=tuner,
+        project_name=f"{tuner}-{hashlib.sha256(str(config).encode()).hexdigest()[:6]}",  # another one searches anew
         seed=config.seed,
         overwrite=False,
         max_consecutive_failed_trials=1,
@@ -78,10 +84,8 @@ def tune(run: Run, preset: str, assignments, tuner: str = "hyperband", epochs: i
         searcher = keras_tuner.Hyperband(search, max_epochs=config.epochs, factor=3, **common)
     elif tuner == "random":
         searcher = keras_tuner.RandomSearch(search, max_trials=trials, **common)
-    elif tuner == "bayesian":
-        searcher = keras_tuner.BayesianOptimization(search, max_trials=trials, **common)
     else:
-        raise ZooError(f"unknown tuner {tuner!r}; there are: {', '.join(TUNERS)}")
+        searcher = keras_tuner.BayesianOptimization(search, max_trials=trials, **common)
     done = sum(trial.status == "COMPLETED" for trial in searcher.oracle.trials.values())
     if done:
         say(f"resuming the search in {searcher.project_dir}: {done} trials are done")
