@@ -135,7 +135,7 @@ def test_what_a_training_leaves_behind(tmp_path, capsys):
     rows = table(tmp_path / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["dev_loss"]) < float(rows[0]["dev_loss"])
     assert state.step == 16
-    assert {"best.weights.h5", "curves.png", "history.csv"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"best.npz", "curves.png", "history.csv"} <= {p.name for p in tmp_path.iterdir()}
     assert not list(tmp_path.glob("writing-*")) and list((tmp_path / "tensorboard").iterdir())
 
 

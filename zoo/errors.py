@@ -38,6 +38,8 @@ def explain(error: BaseException) -> str | None:
             code = next((c for c in _DISK if f"errno = {c}," in text or os.strerror(c) in text), None)
         if code in _DISK:
             where = f" ({error.filename})" if error.filename else ""
+            if code in (errno.EACCES, errno.EPERM):  # reading may have been what was denied
+                return f"permission denied{where}; expected a path to read and write (--runs names another)"
             return f"cannot write: {_DISK[code]}{where}; free some space or name another folder with --runs"
         if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
             return f"{error.filename}: {error.strerror}"

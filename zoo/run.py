@@ -1,6 +1,6 @@
 """A run: one training of one task on one corpus, from raw data to an exported SavedModel, in a folder of its own.
 
-runs/<task>/<corpus>/   config.json  assets/  checkpoint/  best.weights.h5  history.csv  curves.png  tensorboard/
+runs/<task>/<corpus>/   config.json  assets/  checkpoint/  best.npz  history.csv  curves.png  tensorboard/
                         run.json  export/ (the SavedModel with its card)  evaluation/<split>/
 """
 
@@ -143,7 +143,7 @@ class Run:
         task = self.trained()
         with training.precision("float32"):
             model = task.build()
-        model.load_weights(self.folder / "best.weights.h5")
+        training.load_weights(model, self.folder / "best.npz")
         task.finish(model)
         return task, model
 

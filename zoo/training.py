@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from zoo import plots
@@ -134,7 +135,7 @@ def fit(
         train: endless and seeded: the batch of step n is the same in every run.
         dev: one pass; scored after each epoch.
         config: a `TrainingConfig`.
-        folder: receives `checkpoint/`, `best.weights.h5`, `history.csv`, `curves.png` and `tensorboard/`.
+        folder: receives `checkpoint/`, `best.npz`, `history.csv`, `curves.png` and `tensorboard/`.
         steps_per_epoch: batches between two looks at dev.
         monitor: the dev score that decides, and whether `max` or `min` is better.
         fingerprint: what must be equal for a checkpoint to be taken up (configuration and data).
@@ -166,7 +167,7 @@ def fit(
         merit = scores[score_name] if direction == "max" else -scores[score_name]
         if state.best is None or merit > state.best:
             state.best, state.best_epoch = merit, epoch
-            _save_weights(model, folder / "best.weights.h5")
+            save_weights(model, folder / "best.npz")
         with board.as_default(step=epoch):
             for name, value in row.items():
                 if name != "epoch":
@@ -176,7 +177,7 @@ def fit(
         say(_line(row, config.epochs, best=state.best_epoch == epoch))
         checkpoint.save(state)
     board.close()
-    model.load_weights(folder / "best.weights.h5")
+    load_weights(model, folder / "best.npz")
     if _stalled(state, config.patience):
         say(f"stopped: no better dev {score_name} for {config.patience} epochs; the best was epoch {state.best_epoch}")
     return state
@@ -239,10 +240,18 @@ def _line(row: dict, epochs: int, best: bool) -> str:
     return f"epoch {row['epoch']}/{epochs}  {scores}{'  (best so far)' if best else ''}"
 
 
-def _save_weights(model: keras.Model, path: pathlib.Path) -> None:
+def save_weights(model: keras.Model, path: pathlib.Path) -> None:
+    """Write a model's weights as a NumPy archive. (Keras's own HDF5 crashes the process when the disk is full.)"""
     temporary = path.with_name("writing-" + path.name)
-    model.save_weights(temporary)
+    with open(temporary, "wb") as file:
+        np.savez(file, *model.get_weights())
     os.replace(temporary, path)
+
+
+def load_weights(model: keras.Model, path: pathlib.Path) -> None:
+    """Read what `save_weights` wrote into a model of the same shape."""
+    with np.load(path, allow_pickle=False) as arrays:
+        model.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays))])
 
 
 def write_history(folder: pathlib.Path, history: list[dict]) -> None:
