@@ -78,7 +78,9 @@ class Classifier(AdversarialTraining):
 class Sentiment(Task):
     Config = Config
     presets = {
-        "small": dict(vocabulary_size=2_000, embedding_dim=32, units=64, epochs=12, batch_size=32, learning_rate=4e-3, dropout=0.2),
+        "small": dict(
+            vocabulary_size=2_000, embedding_dim=32, units=64, epochs=12, batch_size=32, learning_rate=4e-3, dropout=0.2
+        ),
         "base": dict(),
         "imdb": dict(
             init="runs/pretrain/imdb",

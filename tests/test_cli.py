@@ -37,7 +37,7 @@ def test_help_and_list_are_quick_and_do_without_tensorflow(script):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(verb, zoo, capsys):
+def test_every_verb_has_help(verb, zoo):
     with pytest.raises(SystemExit) as end:
         zoo(verb, "--help")
     assert end.value.code == 0

@@ -122,7 +122,10 @@ def test_an_unknown_name_is_neither_path_nor_tfds(name):
         data.open_corpus(Sentiment, name)
 
 
-@pytest.mark.parametrize("failure", [requests.ConnectionError("no route to host"), TimeoutError("timed out")])
+@pytest.mark.parametrize(
+    "failure",
+    [requests.ConnectionError("no route to host"), TimeoutError("timed out"), OSError(101, "Network is unreachable")],
+)
 def test_an_unreachable_download_names_data_set_and_folder(monkeypatch, tmp_path, failure):
     def download(self, **_):
         raise failure

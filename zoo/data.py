@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
 import os
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, causes
 
 # Lengths at which a new bucket begins: the padding wastes less than half of a batch, usually a tenth.
 BOUNDARIES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
@@ -58,7 +59,8 @@ def open_corpus(task, data: str = "", cache: pathlib.Path = pathlib.Path("runs/t
     """
     if not data:
         builder = task.builtin()(data_dir=cache)
-        _prepare(builder)
+        with _without_bars():  # it is a matter of seconds
+            _prepare(builder)
         return _with_dev(task, "builtin", f"built-in corpus ({builder.info.full_name})", task.from_tfds(builder))
     path = pathlib.Path(data).expanduser()
     if path.exists():
@@ -97,22 +99,29 @@ def _prepare(builder) -> None:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_config=config)
-    except OSError as error:
-        if error.errno is not None and not _network(error):
-            raise
-        raise _unreachable(builder, error) from error
     except Exception as error:
-        if _network(error):
+        if any(map(_network, causes(error))):
             raise _unreachable(builder, error) from error
         raise
 
 
+@contextlib.contextmanager
+def _without_bars():
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    try:
+        yield
+    finally:
+        tfds.enable_progress_bar()
+
+
 def _network(error: BaseException) -> bool:
-    modules = type(error).__module__.split(".")[0]
     return (
-        modules in ("requests", "urllib3", "urllib", "http", "socket", "ssl")
+        type(error).__module__.split(".")[0] in ("requests", "urllib3", "urllib", "http", "socket", "ssl")
         or isinstance(error, (ConnectionError, TimeoutError))
-        or type(error).__name__ in ("DownloadError", "gaierror")
+        or type(error).__name__ == "DownloadError"
+        or getattr(error, "errno", None) in (errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH)
     )
 
 

@@ -18,32 +18,40 @@ _DISK = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
+    errno.EPERM: "operation not permitted",
     errno.EFBIG: "the file would exceed the size limit",
     errno.EIO: "the disk reports an input/output error",
 }
 
 
+def causes(error: BaseException):
+    """An exception, and those that it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
 def explain(error: BaseException) -> str | None:
     """The line that a person should read for `error`, or None if it isn't theirs to mend.
 
-    TensorFlow and h5py write files themselves and wrap the operating system's answer in their own exceptions.
+    TensorFlow writes files itself and wraps the operating system's answer in its own exceptions; TFDS wraps those.
     """
+    return next(filter(None, map(_explain, causes(error))), None)
+
+
+def _explain(error: BaseException) -> str | None:
     if isinstance(error, ZooError):
         return str(error)
-    text = " ".join(str(error).split())
     if isinstance(error, OSError):
-        code = error.errno
-        if code is None:  # h5py puts the number in its message only
-            code = next((c for c in _DISK if f"errno = {c}," in text or os.strerror(c) in text), None)
-        if code in _DISK:
-            where = f" ({error.filename})" if error.filename else ""
-            if code in (errno.EACCES, errno.EPERM):  # reading may have been what was denied
-                return f"permission denied{where}; expected a path to read and write (--runs names another)"
-            return f"cannot write: {_DISK[code]}{where}; free some space or name another folder with --runs"
+        where = f" ({error.filename})" if error.filename else ""
+        if error.errno in (errno.EACCES, errno.EPERM):  # reading may have been what was denied
+            return f"permission denied{where}; expected a path to read and write (--runs names another)"
+        if error.errno in _DISK:
+            return f"cannot write: {_DISK[error.errno]}{where}; free some space or name another folder with --runs"
         if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
             return f"{error.filename}: {error.strerror}"
     if type(error).__module__.startswith("tensorflow"):
+        text = " ".join(str(error).split())
         for code, meaning in _DISK.items():
             if os.strerror(code) in text:
                 return f"cannot write: {meaning}: {text[:200]}"

@@ -1,7 +1,7 @@
 """Step 3 of the recipe: label the unlabelled reviews by two teachers, and keep those that they are sure of.
 
 The teachers are the classifier of step 2 and a bag of bigrams with naive Bayes weights, both trained on the training
-reviews without dev. Their probabilities are averaged; the surest share of the unlabelled reviews joins the training data
+reviews without dev. Their probabilities are averaged; the surest of the unlabelled reviews join the training data
 (self-training, Yarowsky 1995; with two different views, as in co-training, Blum & Mitchell 1998).
 
 python recipes/sentiment/pseudo_label.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \
