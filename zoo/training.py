@@ -90,12 +90,17 @@ class State:
 
 
 class Checkpoint:
-    """Model, optimiser and `State` in one file set; a kill while it is written leaves the one before in force."""
+    """Model, optimiser, random states and `State` in one file set.
+
+    A kill while it is written leaves the one before in force.
+    """
 
     def __init__(self, folder: pathlib.Path, model: keras.Model, fingerprint: str):
         self.fingerprint = fingerprint
         self._json = tf.Variable("", dtype=tf.string, shape=[], trainable=False)
-        tracked = tf.train.Checkpoint(model=model, optimizer=model.optimizer, json=self._json)
+        weights = {id(variable) for variable in model.weights}
+        seeds = [v.value for v in model.variables if id(v) not in weights]  # dropout's, which Keras does not track
+        tracked = tf.train.Checkpoint(model=model, optimizer=model.optimizer, json=self._json, seeds=seeds)
         self._tracked = tracked
         self._manager = tf.train.CheckpointManager(tracked, str(folder), max_to_keep=2)
         self.saved_at = time.monotonic()
