@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import errno
 import gzip
 import shutil
 
@@ -122,30 +123,49 @@ def test_an_unknown_name_is_neither_path_nor_tfds(name):
         data.open_corpus(Sentiment, name)
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [requests.ConnectionError("no route to host"), TimeoutError("timed out"), OSError(101, "Network is unreachable")],
-)
-def test_an_unreachable_download_names_data_set_and_folder(monkeypatch, tmp_path, failure):
-    def download(self, **_):
-        raise failure
+UNREACHABLE = [
+    requests.ConnectionError("no route to host"),
+    TimeoutError("timed out"),
+    OSError(errno.ENETUNREACH, "Network is unreachable"),
+]
 
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
+
+@pytest.fixture
+def imdb_reviews(monkeypatch, tmp_path):
+    """TFDS's `imdb_reviews`, not on this machine, with a server that answers."""
     monkeypatch.setattr(data, "_tfds_builder", lambda name: tfds.builder(name, data_dir=tmp_path))
+    monkeypatch.setattr(requests, "head", lambda *_, **__: None)
+
+
+def failing(error):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("failure", UNREACHABLE, ids=repr)
+def test_an_unreachable_download_names_data_set_and_folder(imdb_reviews, monkeypatch, tmp_path, failure):
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", failing(failure))
     with pytest.raises(ZooError) as error:
         data.open_corpus(Sentiment, "imdb_reviews")
     for part in ("imdb_reviews", str(tmp_path), str(failure)):
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyError("a bug")])
-def test_other_failures_of_a_download_are_not_called_unreachable(monkeypatch, tmp_path, failure):
-    def download(self, **_):
-        raise failure
+@pytest.mark.parametrize("failure", UNREACHABLE[:2], ids=repr)
+def test_a_server_that_does_not_answer_is_not_asked_again(imdb_reviews, monkeypatch, failure):
+    monkeypatch.setattr(requests, "head", failing(failure))
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", failing(AssertionError))
+    with pytest.raises(ZooError, match="can't be reached"):
+        data.open_corpus(Sentiment, "imdb_reviews")
 
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyError("a bug")], ids=repr)
+def test_other_failures_of_a_download_are_not_called_unreachable(imdb_reviews, monkeypatch, failure):
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", failing(failure))
     with pytest.raises(type(failure)):
-        data._prepare(tfds.builder("imdb_reviews", data_dir=tmp_path))
+        data.open_corpus(Sentiment, "imdb_reviews")
 
 
 # Batches --------------------------------------------------------------------------------------------------------------

@@ -11,10 +11,12 @@ import dataclasses
 import errno
 import hashlib
 import io
+import itertools
 import os
 import pathlib
 from collections.abc import Callable, Mapping
 
+import requests
 import tensorflow as tf
 
 from zoo.errors import ZooError, causes
@@ -97,6 +99,8 @@ def _prepare(builder) -> None:
 
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
+        if not builder.data_path.exists():
+            _knock(builder)
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_config=config)
     except Exception as error:
@@ -116,6 +120,12 @@ def _without_bars():
         tfds.enable_progress_bar()
 
 
+def _knock(builder) -> None:
+    """Ask the server of the first file for its head: TFDS itself would try for minutes, with a warning at every try."""
+    for url in itertools.islice(builder.url_infos, 1):
+        requests.head(url, timeout=20)
+
+
 def _network(error: BaseException) -> bool:
     return (
         type(error).__module__.split(".")[0] in ("requests", "urllib3", "urllib", "http", "socket", "ssl")
@@ -126,7 +136,7 @@ def _network(error: BaseException) -> bool:
 
 
 def _unreachable(builder, error) -> ZooError:
-    reason = " ".join(str(error).split())[:120]
+    reason = " ".join(str(error).split()).partition(" (Caused by")[0][:160]
     return ZooError(
         f"TFDS {builder.info.full_name} is not on this machine ({builder.data_path}) and its download can't be "
         f"reached: {reason}; connect to the network, or give DATA= a path to files of your own"
