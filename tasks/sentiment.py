@@ -8,6 +8,7 @@ embeddings are also moved in the worst direction while training (Miyato, Dai & G
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import keras
 import numpy as np
@@ -42,6 +43,7 @@ class Config(TrainingConfig):
     recurrent_dropout: float = setting(0.0, "on the recurrent state (Keras's slower loop)", minimum=0.0, maximum=0.95)
     adversarial: float = setting(0.0, "length of the adversarial move; 0: none", minimum=0.0)
     init: str = setting("", "folder of a pretrained encoder (zoo.pretraining)")
+    extra: str = setting("", "CSV file of more training examples (text, label): recipes/sentiment/pseudo_label.py")
     quantize: bool = setting(False, "export the embedding as int8")
 
 
@@ -84,9 +86,10 @@ class Sentiment(Task):
         "base": dict(),
         "imdb": dict(
             init="runs/pretrain/imdb",
-            adversarial=0.02,
+            extra="runs/pretrain/imdb/pseudo.csv.gz",
             word_dropout=0.1,
-            epochs=4,
+            dropout=0.3,
+            epochs=2,
             precision="mixed_bfloat16",
             quantize=True,
         ),  # the shipped model: recipes/sentiment
@@ -119,15 +122,16 @@ class Sentiment(Task):
 
     @classmethod
     def from_files(cls, path):
-        splits = {}
-        for split, (texts, labels) in files.labelled_texts(path).items():
-            labels = [NAMES.get(label.lower(), label) for label in labels]
-            splits[split] = tf.data.Dataset.from_tensor_slices({"text": texts, "label": labels})
-        return splits
+        return {split: _examples(*columns) for split, columns in files.labelled_texts(path).items()}
 
     @staticmethod
     def key(example):
         return example["text"]
+
+    def training_examples(self, train):
+        if not self.config.extra:
+            return train
+        return train.concatenate(_examples(*files.labelled_table(pathlib.Path(self.config.extra))))
 
     def learn(self, train):
         labels = {label.decode() for batch in train.batch(1024) for label in batch["label"].numpy()}
@@ -220,6 +224,11 @@ class Sentiment(Task):
             "learning_rate": hp.Float("learning_rate", 5e-4, 1e-2, sampling="log"),
             "batch_size": hp.Choice("batch_size", [32, 64]),
         }
+
+
+def _examples(texts, labels):
+    labels = [NAMES.get(label.lower(), label) for label in labels]
+    return tf.data.Dataset.from_tensor_slices({"text": texts, "label": labels})
 
 
 def _text_and_label(info):

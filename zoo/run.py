@@ -66,7 +66,7 @@ class Run:
     def prepare(self, config):
         """A task that has learnt its assets, and the batches to train on and to choose by."""
         task = self.task_class(config)
-        train = self.corpus.split("train")
+        train = task.training_examples(self.corpus.split("train"))
         task.learn(train)
         size = sources.count(train)
         steps = max(1, -(-size // config.batch_size))

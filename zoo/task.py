@@ -75,6 +75,10 @@ class Task(abc.ABC):
     def key(example) -> tf.Tensor:
         """The string that decides whether a training example goes to the dev slice."""
 
+    def training_examples(self, train: tf.data.Dataset) -> tf.data.Dataset:
+        """The raw training examples, with what the configuration adds to them."""
+        return train
+
     @abc.abstractmethod
     def learn(self, train: tf.data.Dataset) -> None:
         """Fill `self.assets` (name -> lines of text) from the raw training examples."""

@@ -38,11 +38,9 @@ class _Search(keras_tuner.HyperModel):
 
     def fit(self, hp, model, **kwargs):
         task = self._trial(hp)
-        arguments = (task.config.batch_size, task.config.max_length)
-        train, dev = (
-            sources.batches(self.run.corpus.split(split), task.encode, *arguments, seed=seed)
-            for split, seed in (("train", task.config.seed), ("dev", None))
-        )
+        arguments = (task.encode, task.config.batch_size, task.config.max_length)
+        train = sources.batches(task.training_examples(self.run.corpus.split("train")), *arguments, task.config.seed)
+        dev = sources.batches(self.run.corpus.split("dev"), *arguments)
         return model.fit(train, validation_data=dev, steps_per_epoch=self._steps(task.config), **kwargs)
 
     def _steps(self, config) -> int:

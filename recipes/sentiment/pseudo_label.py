@@ -1,11 +1,11 @@
 """Step 3 of the recipe: label the unlabelled reviews by two teachers, and keep those that they are sure of.
 
 The teachers are the classifier of step 2 and a bag of bigrams with naive Bayes weights, both trained on the training
-reviews without dev. Their probabilities are averaged; the surest of the unlabelled reviews join the training data
-(self-training, Yarowsky 1995; with two different views, as in co-training, Blum & Mitchell 1998).
+reviews without dev. Their probabilities are averaged; the surest of the unlabelled reviews become more training data,
+the setting `extra` (self-training, Yarowsky 1995; with two views of the text, as in co-training, Blum & Mitchell 1998).
 
 python recipes/sentiment/pseudo_label.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \
-    --out runs/imdb-augmented
+    --out runs/pretrain/imdb/pseudo.csv.gz
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of train.csv.gz and unlabelled.csv.gz")
     parser.add_argument("--model", required=True, help="SavedModel of step 2")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for train.csv.gz and dev.csv.gz")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to write, .csv.gz")
     parser.add_argument("--share", type=float, default=0.8, help="of the unlabelled reviews, the surest, to keep")
     arguments = parser.parse_args()
     cli.quiet_import()
@@ -52,18 +52,12 @@ def main() -> None:
     unlabelled = [row[0] for _, row in files.table(arguments.data / "unlabelled.csv.gz", ("text",))]
     p = positive(unlabelled)
     sure = np.argsort(-np.abs(p - 0.5), kind="stable")[: int(arguments.share * len(p))]
-    train += [(unlabelled[i], "pos" if p[i] > 0.5 else "neg") for i in sorted(sure)]
-    write(arguments.out / "train.csv.gz", train)
-    write(arguments.out / "dev.csv.gz", dev)
-    print(f"{len(sure):,} reviews added, {np.mean(p[sure] > 0.5):.1%} positive, in {arguments.out}/")
-
-
-def write(path: pathlib.Path, rows) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(arguments.out, "wt", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
-        writer.writerows(rows)
+        writer.writerows((unlabelled[i], "pos" if p[i] > 0.5 else "neg") for i in sorted(sure))
+    print(f"{len(sure):,} reviews, {np.mean(p[sure] > 0.5):.1%} positive: {arguments.out}")
 
 
 if __name__ == "__main__":
