@@ -49,7 +49,9 @@ def main() -> None:
 
     right = (positive([text for text, _ in dev]) > 0.5) == np.array([label == "pos" for _, label in dev])
     print(f"both teachers together on dev: {right.mean():.4f}")
-    unlabelled = [row[0] for _, row in files.table(arguments.data / "unlabelled.csv.gz", ("text",))]
+    known = set(texts)  # some stand among the unlabelled ones too
+    rows = files.table(arguments.data / "unlabelled.csv.gz", ("text",))
+    unlabelled = [text for text in dict.fromkeys(row[0] for _, row in rows) if text not in known]
     p = positive(unlabelled)
     sure = np.argsort(-np.abs(p - 0.5), kind="stable")[: int(arguments.share * len(p))]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
