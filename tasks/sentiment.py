@@ -43,7 +43,7 @@ class Config(TrainingConfig):
     recurrent_dropout: float = setting(0.0, "on the recurrent state (Keras's slower loop)", minimum=0.0, maximum=0.95)
     adversarial: float = setting(0.0, "length of the adversarial move; 0: none", minimum=0.0)
     init: str = setting("", "folder of a pretrained encoder (zoo.pretraining)")
-    extra: str = setting("", "CSV file of more training examples (text, label): recipes/sentiment/pseudo_label.py")
+    extra: str = setting("", "CSV file of more training examples (text, label): recipes/sentiment/more_examples.py")
     quantize: bool = setting(False, "export the embedding as int8")
 
 
@@ -86,7 +86,7 @@ class Sentiment(Task):
         "base": dict(),
         "imdb": dict(
             init="runs/pretrain/imdb",
-            extra="runs/pretrain/imdb/pseudo.csv.gz",
+            extra="runs/pretrain/imdb/extra.csv.gz",
             word_dropout=0.1,
             dropout=0.3,
             epochs=2,

@@ -1,17 +1,21 @@
-"""Step 3 of the recipe: label the unlabelled reviews by two teachers, and keep those that they are sure of.
+"""Step 3 of the recipe: more training examples, for the setting `extra`.
 
-The teachers are the classifier of step 2 and a bag of bigrams with naive Bayes weights, both trained on the training
-reviews without dev. Their probabilities are averaged; the surest of the unlabelled reviews become more training data,
-the setting `extra` (self-training, Yarowsky 1995; with two views of the text, as in co-training, Blum & Mitchell 1998).
+- Pseudo-labelled reviews: the classifier of step 2 and a bag of bigrams with naive Bayes weights, both trained on the
+  training reviews without dev, label the unlabelled reviews. Their probabilities are averaged, and the surest reviews
+  kept (self-training, Yarowsky 1995; with two views of the text, as in co-training, Blum & Mitchell 1998).
+- Pieces: one to three sentences from the beginning and from the end of every training review, with the review's label.
+  Without them the classifier is lost on a text of one sentence, which no review is.
 
-python recipes/sentiment/pseudo_label.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \
-    --out runs/pretrain/imdb/pseudo.csv.gz
+python recipes/sentiment/more_examples.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \
+    --out runs/pretrain/imdb/extra.csv.gz
 """
 
 import argparse
 import csv
 import gzip
 import pathlib
+import random
+import re
 import sys
 
 import numpy as np
@@ -48,18 +52,31 @@ def main() -> None:
         return (probabilities + bag.probability(texts)) / 2
 
     right = (positive([text for text, _ in dev]) > 0.5) == np.array([label == "pos" for _, label in dev])
-    print(f"both teachers together on dev: {right.mean():.4f}")
+    print(f"both teachers together on dev: {right.mean():.4f}", flush=True)
     known = set(texts)  # some stand among the unlabelled ones too
     rows = files.table(arguments.data / "unlabelled.csv.gz", ("text",))
     unlabelled = [text for text in dict.fromkeys(row[0] for _, row in rows) if text not in known]
     p = positive(unlabelled)
     sure = np.argsort(-np.abs(p - 0.5), kind="stable")[: int(arguments.share * len(p))]
+    examples = [(unlabelled[i], "pos" if p[i] > 0.5 else "neg") for i in sorted(sure)]
+    print(f"{len(examples):,} pseudo-labelled reviews, {np.mean(p[sure] > 0.5):.1%} positive")
+    draw = random.Random(1)
+    short = [(piece, label) for text, label in train for piece in pieces(text, draw)]
+    print(f"{len(short):,} beginnings and ends")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(arguments.out, "wt", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label"])
-        writer.writerows((unlabelled[i], "pos" if p[i] > 0.5 else "neg") for i in sorted(sure))
-    print(f"{len(sure):,} reviews, {np.mean(p[sure] > 0.5):.1%} positive: {arguments.out}")
+        writer.writerows(examples + short)
+    print(f"written: {arguments.out}")
+
+
+def pieces(text: str, draw: random.Random) -> list[str]:
+    """One to three sentences from the beginning of a review, and from its end; nothing of one of fewer than six."""
+    sentences = [s for s in re.split(r"(?:<br />)+|(?<=[.!?])\s+", text) if len(s.split()) > 2]
+    if len(sentences) < 6:
+        return []
+    return [" ".join(sentences[: draw.randint(1, 3)]), " ".join(sentences[-draw.randint(1, 3) :])]
 
 
 if __name__ == "__main__":
