@@ -87,8 +87,8 @@ class Sentiment(Task):
         "imdb": dict(
             init="runs/pretrain/imdb",
             extra="runs/pretrain/imdb/extra.csv.gz",
-            word_dropout=0.1,
-            dropout=0.3,
+            word_dropout=0.15,
+            dropout=0.4,
             epochs=2,
             precision="mixed_bfloat16",
             quantize=True,
