@@ -183,7 +183,7 @@ def fit(
         checkpoint.save(state)
     board.close()
     load_weights(model, folder / "best.npz")
-    if _stalled(state, config.patience):
+    if state.step < total:
         say(f"stopped: no better dev {score_name} for {config.patience} epochs; the best was epoch {state.best_epoch}")
     return state
 
