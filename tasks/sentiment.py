@@ -42,7 +42,7 @@ class Config(TrainingConfig):
     dropout: float = setting(0.5, "on recurrent outputs and on the pooled vector", minimum=0.0, maximum=0.95)
     recurrent_dropout: float = setting(0.0, "on the recurrent state (Keras's slower loop)", minimum=0.0, maximum=0.95)
     adversarial: float = setting(0.0, "length of the adversarial move; 0: none", minimum=0.0)
-    init: str = setting("", "folder of a pretrained encoder (zoo.pretraining)")
+    init: str = setting("", "folder to start from: a pretrained encoder (zoo.pretraining) or a run")
     extra: str = setting("", "CSV file of more training examples (text, label): recipes/sentiment/more_examples.py")
     quantize: bool = setting(False, "export the embedding as int8")
 
@@ -164,7 +164,7 @@ class Sentiment(Task):
 
     def warm_start(self, model):
         if self.config.init:
-            pretraining.load_encoder(self.config.init, model.embedding, model.stack.recurrent_layers[0])
+            pretraining.warm_start(self.config.init, model, model.embedding, model.stack.recurrent_layers[0])
 
     def finish(self, model):
         if self.config.quantize:

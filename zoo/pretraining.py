@@ -8,6 +8,7 @@ is the encoder; the task that continues from it loads it by `init`.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 
@@ -164,20 +165,28 @@ def chunks(ids: np.ndarray, length: int, batch_size: int, seed: int) -> tf.data.
 
 
 def load_vocabulary(folder: str) -> list[str]:
-    """The vocabulary that a pretrained encoder in `folder` was trained with."""
-    path = pathlib.Path(folder) / "vocabulary.txt"
+    """The vocabulary of the pretrained encoder, or of the run, in `folder`."""
+    path, run = pathlib.Path(folder) / "vocabulary.txt", pathlib.Path(folder) / "assets" / "vocabulary.json"
+    if run.is_file():
+        return json.loads(run.read_text(encoding="utf-8"))
     if not path.is_file():
-        raise ZooError(f"{path}: not found; expected a folder that zoo.pretraining wrote")
+        raise ZooError(f"{path}: not found; expected a folder that zoo.pretraining wrote, or that of a run")
     return [text.PADDING, *path.read_text(encoding="utf-8").split("\n")[1:-1]]
 
 
-def load_encoder(folder: str, embedding: keras.layers.Embedding, recurrent: keras.layers.Layer) -> None:
-    """Put pretrained weights into a built embedding and recurrent layer of the same sizes."""
-    path = pathlib.Path(folder) / "encoder.npz"
-    with np.load(path, allow_pickle=False) as arrays:
-        weights = [arrays[f"recurrent_{i}"] for i in range(len(arrays) - 1)]
-        try:
-            embedding.set_weights([arrays["embedding"]])
-            recurrent.set_weights(weights)
-        except ValueError as error:
-            raise ZooError(f"{path}: weights of other sizes than the configuration's: {error}") from None
+def warm_start(folder: str, model: keras.Model, embedding: keras.layers.Embedding, recurrent) -> None:
+    """Start a built model from the weights in `folder`: all of them (a run's), or the first two layers' (an encoder's).
+
+    Raises:
+        ZooError: the weights are of other sizes than the model's.
+    """
+    run, encoder = pathlib.Path(folder) / "best.npz", pathlib.Path(folder) / "encoder.npz"
+    try:
+        if run.is_file():
+            training.load_weights(model, run)
+        else:
+            with np.load(encoder, allow_pickle=False) as arrays:
+                embedding.set_weights([arrays["embedding"]])
+                recurrent.set_weights([arrays[f"recurrent_{i}"] for i in range(len(arrays) - 1)])
+    except ValueError as error:
+        raise ZooError(f"{folder}: weights of other sizes than the configuration's: {error}") from None

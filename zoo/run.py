@@ -151,7 +151,7 @@ class Run:
         """Write the SavedModel with its card to `target`, whole or not at all."""
         task, model = self.model()
         with serving.new_folder(target) as folder:
-            serving.write_saved_model(model, task.signatures(model), task.resources, folder)
+            serving.write_saved_model(task.signatures(model), task.resources, folder)
             cards.write(self._card(task, model, target, folder, facts or {}), folder)
         return target
 

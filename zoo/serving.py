@@ -167,12 +167,12 @@ def new_folder(path: pathlib.Path):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_saved_model(model, signatures: Mapping[str, tuple], resources: list, folder: pathlib.Path) -> None:
-    """Write a Keras model with the given signatures and what they look up (`zoo.task.Task`) as a SavedModel."""
+def write_saved_model(signatures: Mapping[str, tuple], resources: list, folder: pathlib.Path) -> None:
+    """Write signatures (`zoo.task.Task`) and what they look up as a SavedModel."""
     import keras
 
     archive = keras.export.ExportArchive()
-    for resource in (model, *resources):
+    for resource in resources:  # variables come with the signatures; tracked as well, they would be written twice
         archive.track(resource)
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, input_signature=specs)

@@ -7,7 +7,7 @@
   Without them the classifier is lost on a text of one sentence, which no review is.
 
 python recipes/sentiment/more_examples.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \
-    --out runs/pretrain/imdb/extra.csv.gz
+    --out runs/pretrain/imdb
 """
 
 import argparse
@@ -29,7 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of train.csv.gz and unlabelled.csv.gz")
     parser.add_argument("--model", required=True, help="SavedModel of step 2")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to write, .csv.gz")
+    parser.add_argument(
+        "--out", type=pathlib.Path, required=True, help="folder for extra.csv.gz (all) and pieces.csv.gz"
+    )
     parser.add_argument("--share", type=float, default=0.8, help="of the unlabelled reviews, the surest, to keep")
     arguments = parser.parse_args()
     cli.quiet_import()
@@ -63,12 +65,13 @@ def main() -> None:
     draw = random.Random(1)
     short = [(piece, label) for text, label in train for piece in pieces(text, draw)]
     print(f"{len(short):,} beginnings and ends")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(arguments.out, "wt", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label"])
-        writer.writerows(examples + short)
-    print(f"written: {arguments.out}")
+    for name, rows in (("extra", examples + short), ("pieces", short)):
+        path = arguments.out / f"{name}.csv.gz"
+        with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "label"])
+            writer.writerows(rows)
+        print(f"written: {path}")
 
 
 def pieces(text: str, draw: random.Random) -> list[str]:
