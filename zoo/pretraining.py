@@ -182,11 +182,11 @@ def warm_start(folder: str, model: keras.Model, embedding: keras.layers.Embeddin
     """
     run, encoder = pathlib.Path(folder) / "best.npz", pathlib.Path(folder) / "encoder.npz"
     try:
-        if run.is_file():
-            training.load_weights(model, run)
-        else:
+        if encoder.is_file():  # beside the language model's own best.npz
             with np.load(encoder, allow_pickle=False) as arrays:
                 embedding.set_weights([arrays["embedding"]])
                 recurrent.set_weights([arrays[f"recurrent_{i}"] for i in range(len(arrays) - 1)])
+        else:
+            training.load_weights(model, run)
     except ValueError as error:
         raise ZooError(f"{folder}: weights of other sizes than the configuration's: {error}") from None
