@@ -28,7 +28,7 @@ from zoo.layers import stack
 from zoo.run import Run, say
 
 ROUNDS = 5
-BATCHES = 8  # of each round
+BATCHES = 3  # of each round
 FIXED = 200  # words, in the tutorials' way
 
 
@@ -71,6 +71,7 @@ def throughput(run: Run, config) -> dict:
                 step(x, y)
             if round_:
                 seconds[name].append(time.perf_counter() - began)
+        say(f"round {round_} of {ROUNDS} done" if round_ else "warmed up")
     reviews = sum(len(y) for _, y in sample)
     rates = {name: reviews / statistics.median(times) for name, times in seconds.items()}
     own = rates["this task"]
