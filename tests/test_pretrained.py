@@ -1,9 +1,5 @@
 """The shipped sentiment model, on short reviews that no corpus holds."""
 
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -82,7 +78,7 @@ def test_the_model_is_small_and_its_card_complete(model):
         assert fact in card
 
 
-def test_it_loads_with_nothing_but_tensorflow():
+def test_it_loads_with_nothing_but_tensorflow(script):
     path = serving.locate("sentiment")
     code = (
         "import sys, tensorflow as tf\n"
@@ -91,5 +87,4 @@ def test_it_loads_with_nothing_but_tensorflow():
         "assert out['label'].numpy().tolist() == [b'positive', b'negative'], out\n"
         "assert 'zoo' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=pathlib.Path.home())
-    assert done.returncode == 0, done.stderr
+    script(code)

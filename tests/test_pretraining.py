@@ -1,7 +1,5 @@
 """The language model against its definition, and the way from running text to a task's first weights."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -137,9 +135,8 @@ def test_an_encoder_that_is_not_there(refused, corpus, tmp_path):
 def test_a_task_starts_from_a_run(tiny, corpus, tmp_path):
     from zoo.run import Run
 
-    small = {"embedding_dim": 8, "units": 8}
-    config = Run("sentiment", str(corpus), tmp_path).configure("small", [f"{k}={v}" for k, v in small.items()])
-    task, *_ = Run("sentiment", str(corpus), tmp_path).prepare(dataclasses.replace(config, init=str(tiny.folder)))
+    run = Run("sentiment", str(corpus), tmp_path)
+    task, *_ = run.prepare(run.configure("small", ["embedding_dim=8", "units=8", f"init={tiny.folder}"]))
     trained, model = tiny.model()
     assert task.assets["vocabulary"] == trained.assets["vocabulary"]
     for found, expected in zip(task.compiled(1).get_weights(), model.get_weights(), strict=True):

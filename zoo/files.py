@@ -1,9 +1,14 @@
-"""Readers for people's own files. What is malformed is named with its file and line; nothing is skipped in silence."""
+"""Files: readers for people's own, and the way to write one whole or not at all.
+
+What is malformed is named with its file and line; nothing is skipped in silence.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
+import os
 import pathlib
 import sys
 import zlib
@@ -15,6 +20,14 @@ SPLITS = {"train": ("train", "training"), "dev": ("dev", "val", "valid", "valida
 REPLACEMENT = "\ufffd"
 
 csv.field_size_limit(2**31 - 1)  # a book is a legitimate field
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path):
+    """A temporary path beside `path`, to write to; it takes the place of `path` if the block comes to its end."""
+    temporary = path.with_name("writing-" + path.name)
+    yield temporary
+    os.replace(temporary, path)
 
 
 def labelled_texts(path: pathlib.Path) -> dict[str, tuple[list[str], list[str]]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 
 import numpy as np
+
+from zoo.files import replacing
 
 
 def _figure(width=6.4, height=4.0):
@@ -15,9 +16,8 @@ def _figure(width=6.4, height=4.0):
 
 
 def _save(figure, path: pathlib.Path) -> pathlib.Path:
-    temporary = path.with_name("writing-" + path.name)
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
     return path
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 
 import keras
@@ -19,6 +18,7 @@ import tensorflow as tf
 from zoo import text, training
 from zoo.config import TrainingConfig, setting
 from zoo.errors import ZooError
+from zoo.files import replacing
 from zoo.layers import LSTM
 
 
@@ -131,9 +131,8 @@ def pretrain(train: list[str], dev: list[str], config: Config, folder: pathlib.P
     batches = chunks(ids, config.length, config.batch_size, config.seed)
     training.fit(model, batches, measured, config, folder, config.steps, ("loss", "min"), fingerprint, say)
     weights = {f"recurrent_{i}": w for i, w in enumerate(model.recurrent.get_weights())}
-    with open(folder / "writing-encoder.npz", "wb") as file:
+    with replacing(folder / "encoder.npz") as temporary, open(temporary, "wb") as file:
         np.savez(file, embedding=model.embedding.get_weights()[0], **weights)
-    os.replace(folder / "writing-encoder.npz", folder / "encoder.npz")
 
 
 def running_text(texts: list[str], vocabulary: list[str]) -> np.ndarray:

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 
@@ -22,6 +21,7 @@ from zoo import data as sources
 from zoo import serving, training
 from zoo.config import as_assignments, configure
 from zoo.errors import ZooError
+from zoo.files import replacing
 from zoo.task import Task, find, tasks
 
 RUNS = pathlib.Path("runs")
@@ -33,9 +33,8 @@ def say(line: str) -> None:
 
 def write_json(path: pathlib.Path, value) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name("writing-" + path.name)
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager

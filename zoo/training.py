@@ -12,7 +12,6 @@ import csv
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import sys
 import time
@@ -24,6 +23,7 @@ import tensorflow as tf
 
 from zoo import plots
 from zoo.errors import ZooError
+from zoo.files import replacing
 
 
 def optimizer(config, steps: int) -> keras.optimizers.Optimizer:
@@ -247,10 +247,8 @@ def _line(row: dict, epochs: int, best: bool) -> str:
 
 def save_weights(model: keras.Model, path: pathlib.Path) -> None:
     """Write a model's weights as a NumPy archive. (Keras's own HDF5 crashes the process when the disk is full.)"""
-    temporary = path.with_name("writing-" + path.name)
-    with open(temporary, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, *model.get_weights())
-    os.replace(temporary, path)
 
 
 def load_weights(model: keras.Model, path: pathlib.Path) -> None:
@@ -261,10 +259,8 @@ def load_weights(model: keras.Model, path: pathlib.Path) -> None:
 
 def write_history(folder: pathlib.Path, history: list[dict]) -> None:
     """`history.csv`, a row an epoch, and the learning curves in `curves.png`."""
-    temporary = folder / "writing-history.csv"
-    with open(temporary, "w", newline="") as file:
+    with replacing(folder / "history.csv") as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
         writer.writerows(history)
-    os.replace(temporary, folder / "history.csv")
     plots.learning_curves(history, folder / "curves.png")
