@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
+import itertools
 import json
 import statistics
 import time
@@ -23,6 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import torch_classifier
 from zoo import serving, tables
 from zoo.errors import ZooError
 from zoo.layers import stack
@@ -52,27 +55,34 @@ def throughput(run: Run, config) -> dict:
     task, batches, *_ = run.prepare(config)
     sample = [(x.numpy(), y.numpy()) for x, y in batches.take(BATCHES)]
     fixed = [(_to_width(x, FIXED), y) for x, y in sample]
-    systems = {
-        "this task": (keras_step(task, stack.LSTM), sample),
-        f"keras.layers.LSTM {keras.__version__}, same batches": (keras_step(task, keras.layers.LSTM), sample),
-        f"keras.layers.LSTM {keras.__version__}, padded to {FIXED}": (keras_step(task, keras.layers.LSTM), fixed),
+    stock = f"keras.layers.LSTM {keras.__version__}"
+    rounds = {
+        "this task": keras_timer(task, stack.LSTM, sample),
+        f"{stock}, same batches": keras_timer(task, keras.layers.LSTM, sample),
+        f"{stock}, padded to {FIXED}": keras_timer(task, keras.layers.LSTM, fixed),
     }
-    try:
-        import torch
-    except ImportError:
-        say("torch is not installed; leaving nn.LSTM out (pip install torch)")
-    else:
-        torch.set_num_threads(tf.config.threading.get_intra_op_parallelism_threads() or torch.get_num_threads())
-        systems[f"torch {torch.__version__} nn.LSTM, same batches"] = (torch_step(task), sample)
-    seconds = {name: [] for name in systems}
-    for round_ in range(ROUNDS + 1):  # the first warms up: graphs, XLA, caches
-        for name, (step, data) in systems.items():
-            began = time.perf_counter()
-            for x, y in data:
-                step(x, y)
-            if round_:
-                seconds[name].append(time.perf_counter() - began)
-        say(f"round {round_} of {ROUNDS} done" if round_ else "warmed up")
+    with contextlib.ExitStack() as peers:
+        try:
+            version = importlib.metadata.version("torch")
+        except importlib.metadata.PackageNotFoundError:
+            say("torch is not installed; leaving nn.LSTM out (pip install torch)")
+        else:
+            sizes = dict(
+                words=len(task.assets["vocabulary"]),
+                classes=len(task.assets["labels"]),
+                embedding_dim=config.embedding_dim,
+                units=config.units,
+                clip_norm=config.clip_norm,
+            )
+            timer = peers.enter_context(torch_classifier.timer(sample, **sizes))
+            rounds[f"torch {version} nn.LSTM, same batches"] = timer
+        for name, round_ in rounds.items():
+            say(f"{name}: {round_():.1f} s the first time")  # graphs, XLA, caches
+        seconds = {name: [] for name in rounds}
+        for number in range(ROUNDS):
+            for name, round_ in rounds.items():
+                seconds[name].append(round_())
+            say(f"round {number + 1} of {ROUNDS} done")
     reviews = sum(len(y) for _, y in sample)
     rates = {name: reviews / statistics.median(times) for name, times in seconds.items()}
     own = rates["this task"]
@@ -85,56 +95,25 @@ def _to_width(x: np.ndarray, width: int) -> np.ndarray:
     return np.pad(x[:, :width], [(0, 0), (0, max(0, width - x.shape[1]))])
 
 
-def keras_step(task, lstm):
-    """A training step of the task's model with the given LSTM layer."""
+def keras_timer(task, lstm, batches):
+    """A function that trains the task's model, with the given LSTM layer, on each batch once: seconds."""
     kept, stack.CELLS["lstm"] = stack.CELLS["lstm"], lstm
     try:
         model = task.compiled(1000)
     finally:
         stack.CELLS["lstm"] = kept
+    shapes = tuple(tf.TensorSpec([None] * array.ndim, array.dtype) for array in batches[0])
+    stream = iter(tf.data.Dataset.from_generator(lambda: itertools.cycle(batches), output_signature=shapes))
+    model.make_train_function()
 
-    def step(x, y):
-        model.train_on_batch(x, y)
+    def round_():
+        began = time.perf_counter()
+        for _ in batches:
+            logs = model.train_function(stream)
+        float(logs["loss"])  # wait for it
+        return time.perf_counter() - began
 
-    return step
-
-
-def torch_step(task):
-    """A training step of the same network, plainly written with PyTorch."""
-    import torch
-    from torch import nn
-
-    config, classes = task.config, len(task.assets["labels"])
-
-    class Classifier(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embedding = nn.Embedding(len(task.assets["vocabulary"]), config.embedding_dim, padding_idx=0)
-            self.lstm = nn.LSTM(config.embedding_dim, config.units, batch_first=True, bidirectional=True)
-            self.head = nn.Linear(4 * config.units, classes)
-
-        def forward(self, ids):
-            mask = ids != 0
-            packed = nn.utils.rnn.pack_padded_sequence(
-                self.embedding(ids), mask.sum(1).clamp(min=1), batch_first=True, enforce_sorted=False
-            )
-            states, _ = nn.utils.rnn.pad_packed_sequence(
-                self.lstm(packed)[0], batch_first=True, total_length=ids.shape[1]
-            )
-            gone = ~mask[:, :, None]
-            mean = states.masked_fill(gone, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-            return self.head(torch.cat([mean, states.masked_fill(gone, -1e9).amax(1)], -1))
-
-    model = Classifier()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-
-    def step(x, y):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(torch.as_tensor(x).long()), torch.as_tensor(y).long()).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimizer.step()
-
-    return step
+    return round_
 
 
 # Latency --------------------------------------------------------------------------------------------------------------

@@ -191,13 +191,15 @@ def _list(arguments) -> None:
 
 def _bench(arguments) -> None:
     find_entry(arguments.task)
-    script = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / f"{arguments.task}.py"
+    checkout = pathlib.Path(__file__).resolve().parent.parent
+    script = checkout / "benchmarks" / f"{arguments.task}.py"
     if not script.is_file():
         raise ZooError(f"{script}: not found; benchmarks come with a checkout of the project, not with the package")
     quiet_import()
-    import runpy
+    import importlib
 
-    runpy.run_path(str(script))["main"](arguments)
+    sys.path.insert(0, str(checkout))
+    importlib.import_module(f"benchmarks.{arguments.task}").main(arguments)
 
 
 def _demo(arguments) -> None:

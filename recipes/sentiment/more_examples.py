@@ -35,32 +35,31 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.8, help="of the unlabelled reviews, the surest, to keep")
     arguments = parser.parse_args()
     cli.quiet_import()
-    import tensorflow as tf
-
     import zoo
     from benchmarks.sentiment import BagOfBigrams
+    from tasks.sentiment import Sentiment
     from zoo import data, files
 
-    texts, labels = files.labelled_table(arguments.data / "train.csv.gz")
-    held_out = data.in_dev(tf.constant(texts)).numpy()
-    rows = list(zip(texts, labels, strict=True))
-    train = [row for row, out in zip(rows, held_out, strict=True) if not out]
-    dev = [row for row, out in zip(rows, held_out, strict=True) if out]
-    bag = BagOfBigrams([text for text, _ in train], np.array([label == "pos" for _, label in train]))
+    corpus = data.open_corpus(Sentiment, str(arguments.data))
+    train, dev = (
+        [(example["text"].decode(), example["label"].decode()) for example in corpus.split(split).as_numpy_iterator()]
+        for split in ("train", "dev")
+    )
+    bag = BagOfBigrams([text for text, _ in train], np.array([label == "positive" for _, label in train]))
     model = zoo.load(arguments.model)
 
     def positive(texts: list[str]) -> np.ndarray:
         probabilities = model.batched("probabilities", texts)["probabilities"][:, 1]
         return (probabilities + bag.probability(texts)) / 2
 
-    right = (positive([text for text, _ in dev]) > 0.5) == np.array([label == "pos" for _, label in dev])
+    right = (positive([text for text, _ in dev]) > 0.5) == np.array([label == "positive" for _, label in dev])
     print(f"both teachers together on dev: {right.mean():.4f}", flush=True)
-    known = set(texts)  # some stand among the unlabelled ones too
+    known = {text for text, _ in train + dev}  # some stand among the unlabelled ones too
     rows = files.table(arguments.data / "unlabelled.csv.gz", ("text",))
     unlabelled = [text for text in dict.fromkeys(row[0] for _, row in rows) if text not in known]
     p = positive(unlabelled)
     sure = np.argsort(-np.abs(p - 0.5), kind="stable")[: int(arguments.share * len(p))]
-    examples = [(unlabelled[i], "pos" if p[i] > 0.5 else "neg") for i in sorted(sure)]
+    examples = [(unlabelled[i], "positive" if p[i] > 0.5 else "negative") for i in sorted(sure)]
     print(f"{len(examples):,} pseudo-labelled reviews, {np.mean(p[sure] > 0.5):.1%} positive")
     draw = random.Random(1)
     short = [(piece, label) for text, label in train for piece in pieces(text, draw)]

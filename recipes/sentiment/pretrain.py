@@ -23,19 +23,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     cli.quiet_import()
-    import tensorflow as tf
-
+    from tasks.sentiment import Sentiment
     from zoo import data, files, pretraining
     from zoo.config import configure
 
     config = configure(pretraining.Config, PRESETS, "imdb", arguments.set)
-    labelled, unlabelled = (
-        [row[0] for _, row in files.table(arguments.data / f"{name}.csv.gz", ("text",))]
-        for name in ("train", "unlabelled")
+    corpus = data.open_corpus(Sentiment, str(arguments.data))
+    train, dev = (
+        [example["text"].decode() for example in corpus.split(split).as_numpy_iterator()] for split in ("train", "dev")
     )
-    in_dev = data.in_dev(tf.constant(labelled)).numpy()
-    train = [text for text, held_out in zip(labelled, in_dev, strict=True) if not held_out]
-    dev = [text for text, held_out in zip(labelled, in_dev, strict=True) if held_out]
+    unlabelled = [row[0] for _, row in files.table(arguments.data / "unlabelled.csv.gz", ("text",))]
     pretraining.pretrain(train + unlabelled, dev, config, arguments.out)
 
 

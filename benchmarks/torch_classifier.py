@@ -1,0 +1,82 @@
+"""The bench's peer in PyTorch, in a process of its own: its threads and TensorFlow's would fight over the cores."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+
+
+@contextlib.contextmanager
+def timer(batches, **sizes):
+    """Train the classifier of `_step` in a process of its own.
+
+    Args:
+        batches: list of NumPy pairs: ids int `[batch, time]`, 0 for padding, and labels int `[batch]`.
+        sizes: words, embedding_dim, units, classes, clip_norm.
+
+    Yields:
+        A function that trains on each batch once and returns the seconds that it took.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, batches, sizes), daemon=True)
+    process.start()
+    theirs.close()  # so that `recv` notices when the process ends
+
+    def round_():
+        ours.send(None)
+        return ours.recv()
+
+    try:
+        yield round_
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve(pipe, batches, sizes):
+    step = _step(**sizes)
+    with contextlib.suppress(EOFError):  # the other end was closed: no more rounds
+        while True:
+            pipe.recv()
+            began = time.perf_counter()
+            for ids, labels in batches:
+                step(ids, labels)
+            pipe.send(time.perf_counter() - began)
+
+
+def _step(words, embedding_dim, units, classes, clip_norm):
+    """A training step of the zoo's sentiment classifier, plainly written: `nn.LSTM` on packed sequences."""
+    import torch
+    from torch import nn
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(words, embedding_dim, padding_idx=0)
+            self.lstm = nn.LSTM(embedding_dim, units, batch_first=True, bidirectional=True)
+            self.head = nn.Linear(4 * units, classes)
+
+        def forward(self, ids):
+            mask = ids != 0
+            packed = nn.utils.rnn.pack_padded_sequence(
+                self.embedding(ids), mask.sum(1).clamp(min=1), batch_first=True, enforce_sorted=False
+            )
+            states, _ = nn.utils.rnn.pad_packed_sequence(
+                self.lstm(packed)[0], batch_first=True, total_length=ids.shape[1]
+            )
+            gone = ~mask[:, :, None]
+            mean = states.masked_fill(gone, 0).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+            return self.head(torch.cat([mean, states.masked_fill(gone, -1e9).amax(1)], -1))
+
+    model = Classifier()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step(ids, labels):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(torch.as_tensor(ids).long()), torch.as_tensor(labels).long()).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+
+    return step
