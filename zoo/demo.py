@@ -27,4 +27,5 @@ def page(name: str, example: str):
         examples=[example] if example else None,
         title=f"{model.card['task']}: {model.card['summary']}",
         flagging_mode="never",
+        api_name="predict",
     )
