@@ -6,10 +6,6 @@ import pytest
 import zoo
 from zoo import serving
 
-pytestmark = pytest.mark.skipif(
-    not list((serving.SHELVES[0] / "sentiment").glob("[0-9]*")), reason="no sentiment model is shipped yet"
-)
-
 POSITIVE = [
     "What a joy this film is from the first scene to the last.",
     "I went in with low expectations and came out with tears in my eyes. Beautiful.",

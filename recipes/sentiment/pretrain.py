@@ -10,7 +10,7 @@ from zoo import cli
 
 PRESETS = {
     "imdb": dict(
-        epochs=20, steps=400, batch_size=64, learning_rate=2e-3, schedule="linear", warmup=0.025, decay=0.5,
+        epochs=34, steps=400, batch_size=64, learning_rate=2e-3, schedule="linear", warmup=0.025, decay=0.5,
         precision="mixed_bfloat16", patience=0, seed=1,
     )
 }  # fmt: skip
