@@ -198,7 +198,12 @@ def test_mixed_precision(cell, bidirectional, policy, tolerance):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"cell": "qrnn"}, "rnn, lstm, gru"), ({"depth": 0}, "at least 1"), ({"pooling": "sum"}, "last, mean, max")],
+    [
+        ({"cell": "qrnn"}, "rnn, lstm, gru"),
+        ({"cell": "mingru", "recurrent_dropout": 0.1}, "'mingru' has no recurrent dropout"),
+        ({"depth": 0}, "at least 1"),
+        ({"pooling": "sum"}, "last, mean, max"),
+    ],
     ids=str,
 )
 def test_bad_arguments(options, message):

@@ -1,7 +1,8 @@
 """The recurrent layers of the zoo, and what the tasks build on them."""
 
+from zoo.layers.parallel import LRU, MinGRU, MinLSTM
 from zoo.layers.pooling import SequencePooling
 from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
 from zoo.layers.stack import RecurrentStack
 
-__all__ = ["GRU", "LSTM", "RecurrentStack", "SequencePooling", "SimpleRNN"]
+__all__ = ["GRU", "LRU", "LSTM", "MinGRU", "MinLSTM", "RecurrentStack", "SequencePooling", "SimpleRNN"]

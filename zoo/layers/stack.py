@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import keras
 
+from zoo.layers.parallel import LRU, LinearRecurrence, MinGRU, MinLSTM
 from zoo.layers.pooling import SequencePooling
 from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
 
-CELLS = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
+CELLS = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU, "mingru": MinGRU, "minlstm": MinLSTM, "lru": LRU}
+STATES = {"lstm": (1, 1), "lru": (2,)}  # the widths of a layer's states, in units, where it is not one of that width
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -25,25 +27,29 @@ class RecurrentStack(keras.layers.Layer):
     Args:
         units: the width of a layer, in each direction.
         depth: the number of layers.
-        cell: "rnn", "lstm" or "gru".
+        cell: "rnn", "lstm" or "gru"; or, without a loop over time, "mingru", "minlstm" or "lru"
+            (`zoo.layers.parallel`).
         bidirectional: whether each layer reads in both directions; the results are concatenated (Schuster &
             Paliwal 1997).
         residual: whether a layer's input is added to its output (He et al. 2016).
         dropout: the rate between the layers and after the last one (Zaremba et al. 2014).
         variational: whether the dropout has one mask for all steps (Gal & Ghahramani 2016), or one for each.
-        recurrent_dropout: the cells' rate, on the state; it costs an LSTM its fast training.
+        recurrent_dropout: the cells' rate, on the state; it costs an LSTM its fast training, and the cells
+            without a loop have none.
         layer_norm: whether each layer's result is normalised, step by step (Ba et al. 2016).
         pooling: None for the sequence, or the `kind` of a `SequencePooling` of it.
         return_state: whether to return the final states too.
 
-    Inputs: float `[batch, time, features]`; `initial_state`, a flat list of `[batch, units]`, as it is returned;
+    Inputs: float `[batch, time, features]`; `initial_state`, a flat list, as it is returned;
         `mask`, bool `[batch, time]`, by default the input's.
     Outputs: `[batch, time, width]` with the input's mask, or `[batch, width * number of poolings]`; width is
         `units`, or twice that if bidirectional. With `return_state`, a pair of this and the flat list of final
-        states: layer by layer, forward before backward, h before an LSTM's c. All of the compute dtype.
+        states: layer by layer, forward before backward, h before an LSTM's c; of the shape `[batch, units]`, an LRU's
+        `[batch, 2 * units]`. All of the compute dtype.
 
     Raises:
-        ValueError: for an unknown cell or pooling, a depth below 1, or a wrong number of initial states.
+        ValueError: for an unknown cell or pooling, a depth below 1, a wrong number of initial states, or recurrent
+            dropout of a cell that has none.
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class RecurrentStack(keras.layers.Layer):
             raise ValueError(f"cell must be one of {', '.join(CELLS)}; got {cell!r}")
         if depth < 1:
             raise ValueError(f"depth must be at least 1; got {depth}")
+        if recurrent_dropout and issubclass(CELLS[cell], LinearRecurrence):
+            raise ValueError(f"cell {cell!r} has no recurrent dropout; got {recurrent_dropout}")
         self.units, self.depth, self.cell = units, depth, cell
         self.bidirectional, self.residual, self.layer_norm = bidirectional, residual, layer_norm
         self.dropout, self.variational, self.recurrent_dropout = dropout, variational, recurrent_dropout
@@ -92,7 +100,9 @@ class RecurrentStack(keras.layers.Layer):
 
     def _recurrent_layer(self, name):
         options = {"return_sequences": True, "return_state": self.return_state, "dtype": self.dtype_policy}
-        layer = CELLS[self.cell](self.units, recurrent_dropout=self.recurrent_dropout, name=name, **options)
+        if self.recurrent_dropout:
+            options["recurrent_dropout"] = self.recurrent_dropout
+        layer = CELLS[self.cell](self.units, name=name, **options)
         if not self.bidirectional:
             return layer
         return keras.layers.Bidirectional(layer, merge_mode="concat", dtype=self.dtype_policy, name=name)
@@ -136,7 +146,10 @@ class RecurrentStack(keras.layers.Layer):
         return [states[i : i + size] for i in range(0, len(states), size)]
 
     def _states_per_layer(self):
-        return (2 if self.cell == "lstm" else 1) * (2 if self.bidirectional else 1)
+        return len(self._state_widths())
+
+    def _state_widths(self):
+        return STATES.get(self.cell, (1,)) * (2 if self.bidirectional else 1)
 
     def compute_mask(self, inputs, mask=None):
         mask = None if self.pool else mask
@@ -148,7 +161,7 @@ class RecurrentStack(keras.layers.Layer):
             shape = self.pool.compute_output_shape(shape)
         if not self.return_state:
             return shape
-        return shape, [(inputs_shape[0], self.units)] * (self.depth * self._states_per_layer())
+        return shape, [(inputs_shape[0], self.units * width) for width in self._state_widths()] * self.depth
 
     def get_config(self):
         names = "units depth cell bidirectional residual dropout variational recurrent_dropout layer_norm pooling"
