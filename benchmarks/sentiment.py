@@ -166,8 +166,9 @@ def bigrams(run: Run) -> dict:
     """Test accuracy of a bag of bigrams fitted now, beside that on the shipped model's card."""
 
     def read(*splits):
-        pairs = [(e["text"], e["label"].decode()) for s in splits for e in run.corpus.split(s).as_numpy_iterator()]
-        return [text.decode("utf-8", "replace") for text, _ in pairs], np.array([label for _, label in pairs])
+        columns = zip(*(run.corpus.strings(split, "text", "label") for split in splits), strict=True)
+        texts, labels = (list(itertools.chain(*parts)) for parts in columns)
+        return texts, np.array(labels)
 
     began = time.perf_counter()
     texts, labels = read("train", *(["dev"] if run.corpus.dev_from_train else []))

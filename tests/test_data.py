@@ -24,6 +24,13 @@ def rows(examples) -> list[tuple[str, str]]:
     return [(e["text"].decode(), e["label"].decode()) for e in examples.as_numpy_iterator()]
 
 
+def test_strings_are_the_columns_of_a_split():
+    examples = tf.data.Dataset.from_tensor_slices({"text": [b"good", b"caf\xff"], "label": ["pos", "neg"]})
+    corpus = data.Corpus("a", "a test", {"train": examples})
+    assert corpus.strings("train", "text", "label") == [["good", "caf\ufffd"], ["pos", "neg"]]
+    assert corpus.strings("train", "label") == [["pos", "neg"]]
+
+
 @contextlib.contextmanager
 def imdb(folder):
     """TFDS's `imdb_reviews` with its real features and splits, and examples of ours."""

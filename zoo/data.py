@@ -47,6 +47,13 @@ class Corpus:
             raise ZooError(f"{self.source} has no {name} split; it has: {', '.join(self.splits)}")
         return self.splits[name]
 
+    def strings(self, split: str, *names: str) -> list[list[str]]:
+        """The string features of these names of all examples of a split, a list each; invalid UTF-8 is replaced."""
+        rows = [
+            [example[n].decode("utf-8", "replace") for n in names] for example in self.split(split).as_numpy_iterator()
+        ]
+        return [[row[i] for row in rows] for i in range(len(names))]
+
 
 def open_corpus(task, data: str = "", cache: pathlib.Path = pathlib.Path("runs/tfds")) -> Corpus:
     """Open what `DATA=` names.

@@ -6,7 +6,7 @@
 - Pieces: one to three sentences from the beginning and from the end of every training review, with the review's label.
   Without them the classifier is lost on a text of one sentence, which no review is.
 
-python recipes/sentiment/more_examples.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \
+python recipes/sentiment/more_examples.py --data ../shared/data/sentiment/imdb --model runs/sentiment/imdb-.../export \\
     --out runs/pretrain/imdb
 """
 
@@ -29,9 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of train.csv.gz and unlabelled.csv.gz")
     parser.add_argument("--model", required=True, help="SavedModel of step 2")
-    parser.add_argument(
-        "--out", type=pathlib.Path, required=True, help="folder for extra.csv.gz (all) and pieces.csv.gz"
-    )
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder for extra.csv.gz")
     parser.add_argument("--share", type=float, default=0.8, help="of the unlabelled reviews, the surest, to keep")
     arguments = parser.parse_args()
     cli.quiet_import()
@@ -41,10 +39,7 @@ def main() -> None:
     from zoo import data, files
 
     corpus = data.open_corpus(Sentiment, str(arguments.data))
-    train, dev = (
-        [(example["text"].decode(), example["label"].decode()) for example in corpus.split(split).as_numpy_iterator()]
-        for split in ("train", "dev")
-    )
+    train, dev = (list(zip(*corpus.strings(split, "text", "label"), strict=True)) for split in ("train", "dev"))
     bag = BagOfBigrams([text for text, _ in train], np.array([label == "positive" for _, label in train]))
     model = zoo.load(arguments.model)
 
@@ -64,13 +59,12 @@ def main() -> None:
     draw = random.Random(1)
     short = [(piece, label) for text, label in train for piece in pieces(text, draw)]
     print(f"{len(short):,} beginnings and ends")
-    for name, rows in (("extra", examples + short), ("pieces", short)):
-        path = arguments.out / f"{name}.csv.gz"
-        with gzip.open(path, "wt", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["text", "label"])
-            writer.writerows(rows)
-        print(f"written: {path}")
+    path = arguments.out / "extra.csv.gz"
+    with files.replacing(path) as temporary, gzip.open(temporary, "wt", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows(examples + short)
+    print(f"written: {path}")
 
 
 def pieces(text: str, draw: random.Random) -> list[str]:

@@ -29,9 +29,7 @@ def main() -> None:
 
     config = configure(pretraining.Config, PRESETS, "imdb", arguments.set)
     corpus = data.open_corpus(Sentiment, str(arguments.data))
-    train, dev = (
-        [example["text"].decode() for example in corpus.split(split).as_numpy_iterator()] for split in ("train", "dev")
-    )
+    (train,), (dev,) = (corpus.strings(split, "text") for split in ("train", "dev"))
     unlabelled = [row[0] for _, row in files.table(arguments.data / "unlabelled.csv.gz", ("text",))]
     pretraining.pretrain(train + unlabelled, dev, config, arguments.out)
 
