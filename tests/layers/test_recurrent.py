@@ -1,4 +1,4 @@
-"""SimpleRNN, LSTM and GRU against their equations in NumPy, and the zoo's LSTM against Keras's."""
+"""SimpleRNN, LSTM and GRU against their equations in NumPy, and against Keras's layers."""
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ from zoo.layers import GRU, LSTM, SimpleRNN
 
 BATCH, TIME, FEATURES, UNITS = 3, 6, 4, 5
 LAYERS = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
+STOCK = {"rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 MASKS = {
     "none": None,
     "right": [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0], [1, 0, 0, 0, 0, 0]],
@@ -78,8 +79,11 @@ def build(cls, weights, **options):
     return layer
 
 
-def run(layer, x, states, mask, training, compiled=False):
-    """Outputs and states, and the gradients with respect to x, the states and the weights, of a weighted sum."""
+def run(layer, x, states, mask, training, compiled=None):
+    """Outputs and states, and the gradients with respect to x, the states and the weights, of a weighted sum.
+
+    compiled: None for eager execution, or whether the graph is compiled by XLA.
+    """
     x, states = tf.constant(x), [tf.constant(s) for s in states]
     mask = None if mask is None else tf.constant(mask)
 
@@ -90,7 +94,7 @@ def run(layer, x, states, mask, training, compiled=False):
             loss = sum(tf.reduce_sum(y * tf.cast(weighting(y.shape), y.dtype)) for y in outputs)
         return outputs, tape.gradient(loss, [x, *states, *[w.value for w in layer.trainable_weights]])
 
-    outputs, gradients = (tf.function(compute) if compiled else compute)()
+    outputs, gradients = (compute if compiled is None else tf.function(compute, jit_compile=compiled))()
     return [y.numpy() for y in outputs], [g.numpy() for g in gradients]
 
 
@@ -152,32 +156,34 @@ def test_gradient_through_time(name, mask):
 
 
 @every_mask
-@pytest.mark.parametrize(("given_state", "compiled"), [(False, False), (True, False), (True, True)])
+@every_layer
 @pytest.mark.parametrize("options", [{}, {"go_backwards": True}, {"zero_output_for_mask": True}], ids=str)
-def test_lstm_equals_keras(mask, given_state, compiled, options):
-    x, states, weights, mask = problem("lstm", mask, "float32")
-    arguments = x, states if given_state else [], mask, True
-    expected = run(build(keras.layers.LSTM, weights, **options), *arguments)
-    actual = run(build(LSTM, weights, **options), *arguments, compiled)
+@pytest.mark.parametrize("training", [False, True])
+def test_equals_keras(name, mask, training, options):
+    x, states, weights, mask = problem(name, mask, "float32")
+    expected = run(build(STOCK[name], weights, **options), x, states, mask, training)
+    actual = run(build(LAYERS[name], weights, **options), x, states, mask, training)
     assert_close(actual, expected, 2e-5)
 
 
-@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="a GPU has its own kernel")
-def test_lstm_trains_without_keras_loop(monkeypatch):
-    """Otherwise the tests above would compare Keras with itself."""
-    x, _, weights, mask = problem("lstm", "holes", "float32")
-    monkeypatch.setattr(keras.layers.LSTM, "inner_loop", None)
-    build(LSTM, weights)(x, mask=mask, training=True)
-    with pytest.raises(TypeError):
-        build(LSTM, weights)(x, mask=mask)
+@every_layer
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("compiled", [None, False, True], ids=["eager", "graph", "XLA"])
+@pytest.mark.parametrize("given_state", [False, True])
+def test_equals_keras_in_a_graph(name, training, compiled, given_state):
+    x, states, weights, mask = problem(name, "holes", "float32")
+    arguments = x, states if given_state else [], mask, training
+    expected = run(build(STOCK[name], weights), *arguments)
+    assert_close(run(build(LAYERS[name], weights), *arguments, compiled), expected, 2e-5)
 
 
 @pytest.mark.parametrize("mask", ["none", "left", "empty row"])
 @pytest.mark.parametrize("return_sequences", [False, True])
-def test_lstm_equals_keras_in_bidirectional(mask, return_sequences):
-    x, states, weights, mask = problem("lstm", mask, "float32")
+@every_layer
+def test_equals_keras_in_bidirectional(name, mask, return_sequences):
+    x, states, weights, mask = problem(name, mask, "float32")
     results = []
-    for cls in (keras.layers.LSTM, LSTM):
+    for cls in (STOCK[name], LAYERS[name]):
         inner = cls(UNITS, return_sequences=return_sequences, return_state=True)
         layer = keras.layers.Bidirectional(inner)
         layer.build(x.shape)
@@ -187,27 +193,30 @@ def test_lstm_equals_keras_in_bidirectional(mask, return_sequences):
     assert_close(results[1], results[0], 2e-5)
 
 
+@every_layer
 @pytest.mark.parametrize("options", [{"use_bias": False}, {"activation": "relu"}, {"unroll": True}], ids=str)
-def test_lstm_with_other_options_is_keras_loop(options):
-    x, states, weights, _ = problem("lstm", dtype="float32")
+@pytest.mark.parametrize("training", [False, True])
+def test_equals_keras_with_other_options(name, options, training):
+    x, states, weights, _ = problem(name, dtype="float32")
     weights = weights[:2] if not options.get("use_bias", True) else weights
     expected, actual = (
-        run(build(cls, weights, **options), x, states, None, training=True) for cls in (keras.layers.LSTM, LSTM)
+        run(build(cls, weights, **options), x, states, None, training) for cls in (STOCK[name], LAYERS[name])
     )
     assert_close(actual, expected, 2e-5)
 
 
+@every_layer
 @pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout"])
-def test_lstm_dropout_equals_keras(rate):
+def test_dropout_equals_keras(name, rate):
     """With the same seed the masks are the same; without training there are none."""
-    x, states, weights, mask = problem("lstm", "holes", "float32")
+    x, states, weights, mask = problem(name, "holes", "float32")
     for training in (True, False):
         expected, actual = (
             run(build(cls, weights, **{rate: 0.5, "seed": 3}), x, states, mask, training)
-            for cls in (keras.layers.LSTM, LSTM)
+            for cls in (STOCK[name], LAYERS[name])
         )
         assert_close(actual, expected, 2e-5)
-        undropped = run(build(LSTM, weights), x, states, mask, training)
+        undropped = run(build(LAYERS[name], weights), x, states, mask, training)
         assert np.allclose(actual[0][0], undropped[0][0], atol=1e-5) is not training
 
 
@@ -265,15 +274,20 @@ def test_fit_save_load(name, functional, tmp_path):
     assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), 1e-6)
 
 
-def test_keras_model_loads_with_zoo_layer():
-    """The layers' weights and configurations are interchangeable."""
-    ours = LSTM.from_config(keras.layers.LSTM(UNITS).get_config())
-    assert [w.path.split("/")[-1] for w in built(ours)] == [w.path.split("/")[-1] for w in built(keras.layers.LSTM(5))]
-
-
-def built(layer):
-    layer.build((None, None, FEATURES))
-    return layer.weights
+@every_layer
+def test_a_model_saved_with_one_loads_with_the_other(name, tmp_path):
+    """The zoo's file with Keras's layer in place of the zoo's; Keras's file as the weights of a model of the zoo's."""
+    x, path = tf.constant(problem(name, dtype="float32")[0]), tmp_path / "model.keras"
+    stock, ours = (keras.Sequential([keras.Input(x.shape[1:]), which[name](UNITS)]) for which in (STOCK, LAYERS))
+    stock.save(path)
+    ours.load_weights(path)
+    assert_close(ours(x), stock(x), 1e-6)
+    ours.save(path)
+    with keras.saving.custom_object_scope({f"zoo>{STOCK[name].__name__}": STOCK[name]}):
+        loaded = keras.saving.load_model(path)
+    assert type(loaded.layers[0]) is STOCK[name]
+    assert_close(loaded(x), stock(x), 1e-6)
+    assert LAYERS[name].from_config(stock.layers[0].get_config()).get_config() == stock.layers[0].get_config()
 
 
 @pytest.mark.parametrize(("policy", "tolerance"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
