@@ -9,14 +9,15 @@ export DATA PRESET SET MODEL SPLIT INPUT FILE TUNER EPOCHS TRIALS OUT FACTS
 OPTIONS = $${DATA:+--data "$$DATA"}
 CONFIGURATION = $${PRESET:+--preset "$$PRESET"} $(foreach setting,$(SET),--set '$(setting)')
 
-.PHONY: help train evaluate export predict tune list test lint bench demo clean
+.PHONY: help train evaluate export predict tune list test lint bench bench-layers demo clean
 
 help:
 	@echo 'make train TASK=sentiment              train on the built-in corpus (DATA=: a TFDS name or a path)'
 	@echo 'make evaluate|export|tune TASK=...     measure, export, search'
 	@echo 'make predict TASK=... INPUT="..."      answer one input (FILE=: one a line)'
 	@echo 'make demo TASK=...                     try a model in the browser'
-	@echo 'make test | lint | bench | list'
+	@echo 'make test | lint | list'
+	@echo 'make bench TASK=... | bench-layers      speed, beside what one would pick instead (OUT=: a JSON file)'
 
 train: $(ZOO)
 	@$(ZOO) train $(TASK) $(OPTIONS) $(CONFIGURATION)
@@ -45,6 +46,9 @@ lint: $(VENV)/dev
 
 bench: $(VENV)/dev
 	@$(ZOO) bench $(TASK) $(OPTIONS) $${OUT:+--out "$$OUT"}
+
+bench-layers: $(VENV)/dev
+	@$(VENV)/bin/python -m benchmarks.layers $${OUT:+--out "$$OUT"}
 
 demo: $(VENV)/demo
 	@$(ZOO) demo $(TASK) $${MODEL:+--model "$$MODEL"}

@@ -14,7 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tests.layers.test_recurrent import LAYERS, STOCK, assert_close, every_layer, run
 from zoo.layers import LSTM
-from zoo.layers.training_loop import LENGTHS, bucket, half
+from zoo.layers.training_loop import LENGTHS, bucket, few_rows
 
 FEATURES, UNITS = 3, 4
 
@@ -202,7 +202,7 @@ def test_few_lengths():
     assert len(set(lengths)) == 8 + 4 * 5  # up to 64, and four an octave
     assert max(padded / n for n, padded in enumerate(lengths, 1) if n > 32) <= 1.25
     assert int(bucket(10**6)) == 10**6 > max(LENGTHS)
-    assert [int(half(b)) for b in (1, 2, 3, 16, 17, 31, 64, 65)] == [1, 1, 2, 8, 12, 16, 32, 36]
+    assert [int(few_rows(rows)) for rows in (1, 2, 8, 9, 16, 17, 33)] == [1, 2, 8, 12, 16, 20, 36]
 
 
 def test_few_compilations(tmp_path):

@@ -46,26 +46,19 @@ class LSTM:
     h_t = sigmoid(o) tanh(c_t)
     """
 
-    parts, states, saved, separate = 4, 2, (4, 1), False
+    parts, states, saved, separate = 4, 2, (1, 1, 1, 1, 1), False
 
     @staticmethod
     def step(z, u, before):
-        # All gates by one tanh, as sigmoid(x) is (1 + tanh(x / 2)) / 2: one pass, and nothing to put together again.
-        scale = tf.constant([0.5, 0.5, 1.0, 0.5], z.dtype)[:, None]
-        shape = tf.shape(z)
-        gates = tf.reshape(z + u, [-1, 4, before[0].shape[-1]])
-        gates = tf.tanh(gates * scale) * scale + (1 - scale)
-        i, f, g, o = tf.unstack(gates, axis=1)
+        i, f, g, o = tf.split(z + u, 4, axis=-1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
         c = f * before[1] + i * g
         tanh_c = tf.tanh(c)
-        return [o * tanh_c, c], [tf.reshape(gates, shape), tanh_c]
+        return [o * tanh_c, c], [i, f, g, o, tanh_c]
 
     @staticmethod
     def back(d, saved, before, after):
-        (dh, dc), (gates, tanh_c) = d, saved
-        i, f, g, o = tf.split(gates, 4, axis=-1)
-        # Not from `after`, where a masked step has its old state. What comes of it is multiplied by 0 there, but must
-        # be finite.
+        (dh, dc), (i, f, g, o, tanh_c) = d, saved
         dc = dc + dh * o * (1 - tanh_c * tanh_c)
         di, df, dg, do = dc * g, dc * before[1], dc * i, dh * tanh_c
         dz = tf.concat([di * i * (1 - i), df * f * (1 - f), dg * (1 - g * g), do * o * (1 - o)], -1)

@@ -22,22 +22,20 @@ SMALL = 2**18  # the most weights for which it is: they must fit into a core's c
 MANY = 6  # sequences from which on two halves are faster than one loop
 
 
-def infer(cell, x, mask, states, weights):
+def infer(cell, x, mask, states, weights, parts=2):
     """Run a cell over a sequence. Arguments and results are those of `zoo.layers.training_loop.train`.
 
     It may be differentiated as often as one likes, as slowly as Keras's loop.
     """
-    function = _function(cell, *weights.kernel.shape, weights.recurrent.shape[0], x.dtype, mask is not None, _xla())
+    # XLA has no `BlockLSTMV2`, and no gradient of a `tf.cond` with loops in it.
+    xla = control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    sizes = (*weights.kernel.shape, weights.recurrent.shape[0])
+    function = _function(cell, *sizes, x.dtype, mask is not None, parts, xla)
     return function(x, [] if mask is None else [mask], states, *weights)
 
 
-def _xla():
-    """Whether this is traced for XLA, which has no `BlockLSTMV2`, and no gradient of a `tf.cond` with loops in it."""
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-
-
 @functools.cache
-def _function(cell, features, width, units, dtype, masked, xla):
+def _function(cell, features, width, units, dtype, masked, parts, xla):
     """`infer` as a graph: also where TensorFlow executes eagerly, which would run a loop step by step in Python."""
     batch_major = [
         tf.TensorSpec([None, None, features], dtype),
@@ -50,6 +48,11 @@ def _function(cell, features, width, units, dtype, masked, xla):
     @tf.function(input_signature=batch_major, autograph=False, experimental_attributes={"_noinline": True})
     def loop(x, masks, states, *weights):
         return _loop(cell, x, masks, states, Weights(*weights))
+
+    # A function, as a custom gradient has trouble with tensors from outside of the branch of a `tf.cond`.
+    @tf.function(input_signature=batch_major, autograph=False)
+    def kernel(x, masks, states, *weights):
+        return _one_kernel(loop, x, masks, states, weights)
 
     def halves(x, masks, states, *weights):
         middle = (tf.shape(x)[0] + 1) // 2
@@ -64,13 +67,12 @@ def _function(cell, features, width, units, dtype, masked, xla):
         inputs, batch = (x, masks, states, *weights), tf.shape(x)[0]
 
         def by_loop():
-            return loop(*inputs) if xla else tf.cond(batch < MANY, lambda: loop(*inputs), lambda: halves(*inputs))
-
-        def by_kernel():
-            return _one_kernel(loop, x, masks, states, weights)
+            if xla or parts == 1:
+                return loop(*inputs)
+            return tf.cond(batch < MANY, lambda: loop(*inputs), lambda: halves(*inputs))
 
         fits = cell is cells.LSTM and (features + units) * width <= SMALL and dtype == tf.float32 and not xla
-        h, *last = tf.cond(batch <= FEW, by_kernel, by_loop) if fits else by_loop()
+        h, *last = tf.cond(batch <= FEW, lambda: kernel(*inputs), by_loop) if fits else by_loop()
         return h, last
 
     return run

@@ -170,10 +170,12 @@ class LinearRecurrence(keras.layers.Layer):
         """A masked step repeats the output before it, or is zero, as is what comes before the first step."""
         if self.zero_output_for_mask:
             return tf.where(mask[:, :, None], y, 0)
-        order = tf.argsort(tf.cast(~mask, tf.int32), stable=True)  # the steps that count, then the others
-        latest = tf.cumsum(tf.cast(mask, tf.int32), axis=1)  # how many of them there were by now
-        repeated = tf.gather(y, tf.gather(order, tf.maximum(latest - 1, 0), batch_dims=1), batch_dims=1)
-        return tf.where(latest[:, :, None] > 0, repeated, 0)
+        seen = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
+        return tf.where(seen[:, :, None], self.repeated(y, mask), 0)
+
+    def repeated(self, y, mask):
+        """y, at masked steps that of the last one which is not masked; by itself where y is h, which a mask keeps."""
+        return y
 
     def compute_mask(self, inputs, mask=None):
         kept = mask if self.return_sequences else None
@@ -304,6 +306,11 @@ class LRU(LinearRecurrence):
         # Re(h C) with C = C_r - i C_i, as one real product.
         y = tf.matmul(tf.cast(self.from_scan(h), self.compute_dtype), tf.convert_to_tensor(self.c))
         return y + tf.matmul(tf.cast(x, self.compute_dtype), tf.convert_to_tensor(self.d))
+
+    def repeated(self, y, mask):
+        order = tf.argsort(tf.cast(~mask, tf.int32), stable=True)  # the steps that count, then the others
+        latest = tf.cumsum(tf.cast(mask, tf.int32), axis=1)  # how many of them there were by now
+        return tf.gather(y, tf.gather(order, tf.maximum(latest - 1, 0), batch_dims=1), batch_dims=1)
 
     def to_scan(self, state):
         return tf.complex(*tf.split(state, 2, axis=-1))

@@ -37,8 +37,8 @@ class FastLoop:
             return f"{self.name} takes Keras's loop: {obstacle}"
         kept = "keeps every 32nd state and computes the rest again" if self.recompute else "keeps the gates"
         return (
-            f"{self.name} takes the zoo's loops: in training one with its own gradient, which {kept}, compiled by XLA, "
-            "two halves of the batch side by side; else one of TensorFlow's standard kernels"
+            f"{self.name} takes the zoo's loops: in training one with its own gradient, which {kept}, compiled by XLA; "
+            "else one of TensorFlow's standard kernels"
         )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -53,9 +53,9 @@ class FastLoop:
             x = tf.reverse(x, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
         if training:
-            h, states = train(self.equations, x, mask, states, self._weights(), self.recompute)
+            h, states = train(self.equations, x, mask, states, self._weights(), self.recompute, self._parts())
         else:
-            h, states = infer(self.equations, x, mask, states, self._weights())
+            h, states = infer(self.equations, x, mask, states, self._weights(), self._parts())
         # Which the loops don't tell.
         h = tf.ensure_shape(h, [*x.shape[:2], self.units])
         states = [tf.ensure_shape(state, [x.shape[0], self.units]) for state in states]
@@ -76,6 +76,11 @@ class FastLoop:
             return Weights(*weights, zeros, zeros)
         bias = tf.cast(tf.convert_to_tensor(self.cell.bias), self.compute_dtype)
         return Weights(*weights, *(tf.unstack(bias) if self.equations.separate else (bias, zeros)))
+
+    def _parts(self):
+        """1 where two halves of the batch would not run side by side, or where something else does; only a matter of
+        speed. A `Bidirectional`, whose two directions do, can be told by the names that it gives to its layers."""
+        return 1 if tf.executing_eagerly() or self.name.startswith(("forward_", "backward_")) else 2
 
     def _obstacle(self):
         """Why the zoo's loops can't be taken; None if they can."""

@@ -9,7 +9,6 @@ from zoo.layers.pooling import SequencePooling
 from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
 
 CELLS = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU, "mingru": MinGRU, "minlstm": MinLSTM, "lru": LRU}
-STATES = {"lstm": (1, 1), "lru": (2,)}  # the widths of a layer's states, in units, where it is not one of that width
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -146,10 +145,13 @@ class RecurrentStack(keras.layers.Layer):
         return [states[i : i + size] for i in range(0, len(states), size)]
 
     def _states_per_layer(self):
-        return len(self._state_widths())
+        return len(self._state_sizes())
 
-    def _state_widths(self):
-        return STATES.get(self.cell, (1,)) * (2 if self.bidirectional else 1)
+    def _state_sizes(self):
+        layer = self.recurrent_layers[0]
+        if self.bidirectional:
+            return keras.tree.flatten(layer.forward_layer.state_size) * 2
+        return keras.tree.flatten(layer.state_size)
 
     def compute_mask(self, inputs, mask=None):
         mask = None if self.pool else mask
@@ -161,7 +163,7 @@ class RecurrentStack(keras.layers.Layer):
             shape = self.pool.compute_output_shape(shape)
         if not self.return_state:
             return shape
-        return shape, [(inputs_shape[0], self.units * width) for width in self._state_widths()] * self.depth
+        return shape, [(inputs_shape[0], size) for size in self._state_sizes()] * self.depth
 
     def get_config(self):
         names = "units depth cell bidirectional residual dropout variational recurrent_dropout layer_norm pooling"

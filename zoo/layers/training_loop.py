@@ -35,9 +35,8 @@ def bucket(steps):
     return tf.where(place < len(LENGTHS), tf.gather(LENGTHS, tf.minimum(place, len(LENGTHS) - 1)), steps)
 
 
-def half(batch):
-    """The rows, int32, of half a batch: from 8 on a multiple of 4, for few shapes."""
-    rows = (batch + 1) // 2
+def few_rows(rows):
+    """The number of rows, int32, that a part of a batch is padded to: from 8 on a multiple of 4."""
     return tf.where(rows > 8, (rows + 3) // 4 * 4, rows)
 
 
@@ -50,7 +49,7 @@ class Weights(NamedTuple):
     recurrent_bias: tf.Tensor
 
 
-def train(cell, x, mask, states, weights, recompute=False):
+def train(cell, x, mask, states, weights, recompute=False, parts=2):
     """Run a cell over a sequence, for training.
 
     Args:
@@ -59,6 +58,7 @@ def train(cell, x, mask, states, weights, recompute=False):
         states: a list of float `[batch, units]`; weights: `Weights`.
         recompute: keep only the outputs, and the states every 32 steps, for the way back, and compute the rest again
             there: less memory, one more forward pass.
+        parts: 2 to run two halves of the batch side by side; 1 where something else keeps the cores busy.
 
     Returns:
         h after each step, `[batch, time, units]`, of x's dtype, and the list of last states. If that is of 16 bits, it
@@ -73,7 +73,7 @@ def train(cell, x, mask, states, weights, recompute=False):
         # No tape is to look into the loops, from either end: TensorFlow would prepare a gradient of its own, and fail.
         x, kernel, recurrent, bias, recurrent_bias, *states = map(tf.stop_gradient, arguments)
         weights = Weights(kernel, recurrent, bias, recurrent_bias)
-        pieces = _halves(x, mask, states, SEGMENT if recompute else None)
+        pieces = _pieces(x, mask, states, parts, SEGMENT if recompute else None)
         forward, backward = (_by_segments if recompute else _at_once)(cell, weights)
         results = tf.nest.map_structure(tf.stop_gradient, [forward(piece) for piece in pieces])
         h = _join([h for h, _, _ in results], x)
@@ -83,7 +83,7 @@ def train(cell, x, mask, states, weights, recompute=False):
             @tf.custom_gradient
             def once(*arguments):
                 dh, *d_last = map(tf.stop_gradient, arguments[: 1 + cell.states])
-                d_pieces = _halves(dh, None, d_last, SEGMENT if recompute else None)
+                d_pieces = _pieces(dh, None, d_last, parts, SEGMENT if recompute else None)
                 found = [
                     backward(piece, d_piece, kept)
                     for piece, d_piece, (_, _, kept) in zip(pieces, d_pieces, results, strict=True)
@@ -122,7 +122,7 @@ def _refuse(*inputs):
 
 
 class Piece(NamedTuple):
-    """Half a batch: x `[time, rows, features]`, padded; steps to run; keep bool `[time, rows, 1]` or None; states."""
+    """Some rows: x `[time, rows, features]`, padded; the steps to run; keep bool `[time, rows, 1]` or None; states."""
 
     x: tf.Tensor
     steps: tf.Tensor
@@ -130,27 +130,28 @@ class Piece(NamedTuple):
     states: list
 
 
-def _halves(x, mask, states, multiple):
-    """The two halves of a batch, in the shapes that the loops are compiled for; of one row, the second has no steps."""
+def _pieces(x, mask, states, parts, multiple):
+    """The parts of a batch, in the shapes that the loops are compiled for. One without true rows has no steps."""
     batch, steps = tf.shape(x)[0], tf.shape(x)[1]
-    rows = half(batch)
-    missing = 2 * rows - batch
+    rows = few_rows((batch + parts - 1) // parts)
+    missing = parts * rows - batch
     padding = (bucket(steps) if multiple is None else (steps + multiple - 1) // multiple * multiple) - steps
     x = tf.pad(x, [[0, missing], [0, 0], [0, 0]])
     mask = None if mask is None else tf.pad(mask, [[0, missing], [0, 0]])
     states = [tf.pad(s, [[0, missing], [0, 0]]) for s in states]
 
-    def piece(rows, steps):
-        x_rows = tf.pad(tf.transpose(x[rows], [1, 0, 2]), [[0, padding], [0, 0], [0, 0]])
-        keep = None if mask is None else tf.pad(tf.transpose(mask[rows]), [[0, padding], [0, 0]])[:, :, None]
-        return Piece(x_rows, steps, keep, [s[rows] for s in states])
+    def piece(first):
+        part = slice(first, first + rows)
+        x_part = tf.pad(tf.transpose(x[part], [1, 0, 2]), [[0, padding], [0, 0], [0, 0]])
+        keep = None if mask is None else tf.pad(tf.transpose(mask[part]), [[0, padding], [0, 0]])[:, :, None]
+        return Piece(x_part, tf.where(first < batch, steps, 0), keep, [s[part] for s in states])
 
-    return piece(slice(None, rows), steps), piece(slice(rows, None), tf.where(batch > rows, steps, 0))
+    return [piece(number * rows) for number in range(parts)]
 
 
-def _join(halves, x):
-    """Two `[time, rows, width]` -> `[batch, time, width]`, of the batch and time of x."""
-    return tf.concat([tf.transpose(h[: tf.shape(x)[1]], [1, 0, 2]) for h in halves], 0)[: tf.shape(x)[0]]
+def _join(parts, x):
+    """One or two `[time, rows, width]` -> `[batch, time, width]`, of the batch and time of x."""
+    return tf.concat([tf.transpose(h[: tf.shape(x)[1]], [1, 0, 2]) for h in parts], 0)[: tf.shape(x)[0]]
 
 
 def _at_once(cell, weights):
