@@ -33,7 +33,7 @@ class RecurrentStack(keras.layers.Layer):
         residual: whether a layer's input is added to its output (He et al. 2016).
         dropout: the rate between the layers and after the last one (Zaremba et al. 2014).
         variational: whether the dropout has one mask for all steps (Gal & Ghahramani 2016), or one for each.
-        recurrent_dropout: the cells' rate, on the state; it costs an LSTM its fast training, and the cells
+        recurrent_dropout: the cells' rate, on the state; with it the layers take Keras's slower loop, and the cells
             without a loop have none.
         layer_norm: whether each layer's result is normalised, step by step (Ba et al. 2016).
         pooling: None for the sequence, or the `kind` of a `SequencePooling` of it.

@@ -61,8 +61,8 @@ def train(cell, x, mask, states, weights, recompute=False, parts=2):
         parts: 2 to run two halves of the batch side by side; 1 where something else keeps the cores busy.
 
     Returns:
-        h after each step, `[batch, time, units]`, of x's dtype, and the list of last states. If that is of 16 bits, it
-        is so for the products over all steps and for what is kept; the loops are in float32.
+        h after each step, `[batch, time, units]`, and the list of last states. If x is of 16 bits, the products over
+        all steps are; the loops, and what they return, are in float32.
 
     Raises:
         NotImplementedError: when the gradient of its gradient is asked for; in a graph, `InvalidArgumentError`.
@@ -190,7 +190,7 @@ def _by_segments(cell, weights):
         states = [wide(s) for s in piece.states]
         units = weights.recurrent.shape[0]
         starts = [_array(count, s.dtype, units) for s in states]
-        h = tf.TensorArray(piece.x.dtype, count, element_shape=[SEGMENT, None, units])
+        h = tf.TensorArray(states[0].dtype, count, element_shape=[SEGMENT, None, units])
         _, last, starts, h = tf.while_loop(lambda i, *_: i < count, step, (0, states, starts, h))
         h = tf.reshape(h.stack(), [-1, tf.shape(piece.x)[1], units])
         return h, last, [a.stack() for a in starts]
@@ -228,22 +228,21 @@ def _forward(cell, piece, weights):
     shape = tf.shape(piece.x)
     z = tf.reshape(_rows(piece.x) @ weights.kernel + weights.bias, [shape[0], shape[1], weights.bias.shape[0]])
     loop, _ = _loops(cell, weights, piece)
-    return loop(
-        z, piece.steps, _listed(piece.keep), [wide(s) for s in piece.states], weights.recurrent, weights.recurrent_bias
-    )
+    states, recurrent, bias = [wide(s) for s in piece.states], wide(weights.recurrent), wide(weights.recurrent_bias)
+    return loop(wide(z), piece.steps, _listed(piece.keep), states, recurrent, bias)
 
 
 def _backward(cell, piece, weights, history, saved, dh, d_last):
     """The gradients of h after each step `[time, rows, units]` and of the last states -> (dx, d_weights, d_states)."""
     _, loop = _loops(cell, weights, piece)
     d_last = [wide(d) for d in d_last]
-    dz, du, d_states = loop(dh, piece.steps, _listed(piece.keep), history, saved, d_last, weights.recurrent)
-    dz = _rows(dz)
-    du = _rows(du[0]) if cell.separate else dz
+    dz, du, d_states = loop(wide(dh), piece.steps, _listed(piece.keep), history, saved, d_last, wide(weights.recurrent))
+    dz, *du = (tf.cast(_rows(d), piece.x.dtype) for d in (dz, *du))
+    du = du[0] if cell.separate else dz
     db = _sum(dz)
     d_weights = Weights(
         tf.matmul(_rows(piece.x), dz, transpose_a=True),
-        tf.matmul(_rows(history[0][:-1]), du, transpose_a=True),
+        tf.matmul(tf.cast(_rows(history[0][:-1]), du.dtype), du, transpose_a=True),
         db,
         _sum(du) if cell.separate else tf.zeros_like(db),
     )
@@ -252,48 +251,46 @@ def _backward(cell, piece, weights, history, saved, dh, d_last):
 
 
 def _loops(cell, weights, piece):
-    return _compiled(cell, weights.recurrent.shape[0], weights.recurrent.dtype, piece.keep is not None)
+    dtype = wide(weights.recurrent_bias).dtype
+    return _compiled(cell, weights.recurrent.shape[0], dtype, piece.keep is not None)
 
 
 @functools.cache
 def _compiled(cell, units, dtype, masked):
     """The two loops of a cell: (forward, backward), traced once, and compiled for each shape that comes up."""
-    width, loop_dtype = cell.parts * units, tf.float32 if dtype.size < 4 else dtype
-    # c stays wide: it is a sum over many steps.
-    dtypes = [dtype, *[loop_dtype] * (cell.states - 1)]
+    width = cell.parts * units
 
     def forward(z, steps, keep, states, recurrent, bias):
-        recurrent, bias, time = wide(recurrent), wide(bias), tf.shape(z)[0]
-        history = [_array(time + 1, d, units).write(0, tf.cast(s, d)) for s, d in zip(states, dtypes, strict=True)]
+        time = tf.shape(z)[0]
+        history = [_array(time + 1, dtype, units).write(0, s) for s in states]
         saved = [_array(time, dtype, width * units) for width in cell.saved]
 
         def step(t, states, history, saved):
-            new, more = cell.step(wide(z[t]), states[0] @ recurrent + bias, states)
+            new, more = cell.step(z[t], states[0] @ recurrent + bias, states)
             if keep:
                 new = [tf.where(keep[0][t], n, s) for n, s in zip(new, states, strict=True)]
-            history = [h.write(t + 1, tf.cast(n, h.dtype)) for h, n in zip(history, new, strict=True)]
-            saved = [array.write(t, tf.cast(value, dtype)) for array, value in zip(saved, more, strict=True)]
+            history = [array.write(t + 1, state) for array, state in zip(history, new, strict=True)]
+            saved = [array.write(t, value) for array, value in zip(saved, more, strict=True)]
             return t + 1, new, history, saved
 
         _, last, history, saved = tf.while_loop(lambda t, *_: t < steps, step, (0, states, history, saved))
         return [h.stack() for h in history], [s.stack() for s in saved], last
 
     def backward(dh, steps, keep, history, saved, d, recurrent):
-        across, time = tf.transpose(wide(recurrent)), tf.shape(dh)[0]
+        across, time = tf.transpose(recurrent), tf.shape(dh)[0]
 
         def step(t, d, dz, du):
-            before, after = ([wide(h[i]) for h in history] for i in (t, t + 1))
-            d = [d[0] + wide(dh[t]), *d[1:]]
+            before, after = ([h[i] for h in history] for i in (t, t + 1))
+            d = [d[0] + dh[t], *d[1:]]
             inner = d
             if keep:
-                k = tf.cast(keep[0][t], d[0].dtype)
+                k = tf.cast(keep[0][t], dtype)
                 inner = [k * g for g in d]
-            dz_t, du_t, new = cell.back(inner, [wide(s[t]) for s in saved], before, after)
+            dz_t, du_t, new = cell.back(inner, [s[t] for s in saved], before, after)
             if keep:
                 new = [n + (1 - k) * g for n, g in zip(new, d, strict=True)]
             new[0] += du_t @ across
-            du = [array.write(t, tf.cast(du_t, dtype)) for array in du]
-            return t - 1, new, dz.write(t, tf.cast(dz_t, dtype)), du
+            return t - 1, new, dz.write(t, dz_t), [array.write(t, du_t) for array in du]
 
         dz, du = _array(time, dtype, width), [_array(time, dtype, width)] if cell.separate else []
         _, d, dz, du = tf.while_loop(lambda t, *_: t >= 0, step, (steps - 1, d, dz, du))
@@ -302,18 +299,19 @@ def _compiled(cell, units, dtype, masked):
     def over_time(width, dtype=dtype):
         return tf.TensorSpec([None, None, width], dtype)
 
-    steps, states = tf.TensorSpec([], tf.int32), [tf.TensorSpec([None, units], loop_dtype)] * cell.states
+    steps, states = tf.TensorSpec([], tf.int32), [tf.TensorSpec([None, units], dtype)] * cell.states
     keep = [over_time(1, tf.bool)] if masked else []
     recurrent, bias = tf.TensorSpec([units, width], dtype), tf.TensorSpec([width], dtype)
-    history, saved = [over_time(units, d) for d in dtypes], [over_time(width * units) for width in cell.saved]
+    history, saved = [over_time(units)] * cell.states, [over_time(part * units) for part in cell.saved]
     return (
         tf.function(forward, [over_time(width), steps, keep, states, recurrent, bias], jit_compile=True),
-        tf.function(
-            backward,
-            [over_time(units), steps, keep, history, saved, states, recurrent],
-            jit_compile=True,
-        ),
+        tf.function(backward, [over_time(units), steps, keep, history, saved, states, recurrent], jit_compile=True),
     )
+
+
+def wide(x):
+    """In the dtype of the loops: XLA has no fast products of 16 bits on a CPU, as TensorFlow has."""
+    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
 
 def shaped(new, old):
@@ -323,11 +321,6 @@ def shaped(new, old):
 
 def _listed(keep):
     return [] if keep is None else [keep]  # as a signature has no None
-
-
-def wide(x):
-    """In the dtype of the loops."""
-    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
 
 def _array(size, dtype, width):
