@@ -208,9 +208,9 @@ def draw(results, path: pathlib.Path) -> None:
         panel.minorticks_off()
         panel.grid(axis="x", alpha=0.3)
         panel.invert_yaxis()
-        panel.legend(loc="lower right")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncol=3)
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    figure.savefig(path, dpi=80)
 
 
 if __name__ == "__main__":
