@@ -26,13 +26,13 @@ import tensorflow as tf
 SEGMENT = 32  # steps between two states that are kept, where the rest is computed again
 
 # Multiples of 8 up to 64, then four an octave: at most a quarter of the steps is padding. Up to 65,536 steps.
-LENGTHS = tf.constant([8 * i for i in range(1, 9)] + [2**k * i for k in range(4, 14) for i in (5, 6, 7, 8)])
+LENGTHS = [8 * i for i in range(1, 9)] + [2**k * i for k in range(4, 14) for i in (5, 6, 7, 8)]
 
 
 def bucket(steps):
     """The length, int32, that a sequence of `steps` steps is padded to: the least of `LENGTHS` that it fits in."""
-    place = tf.reduce_sum(tf.cast(steps > LENGTHS, tf.int32))
-    return tf.where(place < len(LENGTHS), tf.gather(LENGTHS, tf.minimum(place, len(LENGTHS) - 1)), steps)
+    place = tf.reduce_sum(tf.cast(tf.constant(LENGTHS) < steps, tf.int32))
+    return tf.gather(tf.stack([*LENGTHS, tf.maximum(steps, LENGTHS[-1])]), place)
 
 
 def few_rows(rows):
@@ -89,7 +89,7 @@ def train(cell, x, mask, states, weights, recompute=False, parts=2):
                     for piece, d_piece, (_, _, kept) in zip(pieces, d_pieces, results, strict=True)
                 ]
                 dx = _join([dx for dx, _, _ in found], x)
-                d_weights = [sum(parts) for parts in zip(*(d for _, d, _ in found), strict=True)]
+                d_weights = [sum(both) for both in zip(*(d for _, d, _ in found), strict=True)]
                 d_states = zip(*(d for _, _, d in found), strict=True)
                 d_states = [tf.concat(both, 0)[: tf.shape(x)[0]] for both in d_states]
                 d_states = [tf.cast(d, s.dtype) for d, s in zip(d_states, states, strict=True)]
