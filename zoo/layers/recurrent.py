@@ -18,7 +18,7 @@ class FastLoop:
 
     Args:
         recompute: whether the way back computes the gates again in place of keeping them: about a third of the memory
-            for long sequences, one more forward pass in time.
+            for long sequences, and one more forward pass.
         others: those of the Keras layer.
     """
 
@@ -46,6 +46,7 @@ class FastLoop:
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        mask = None if mask is None else tf.cast(mask, tf.bool)
         x = sequences
         if training and self.dropout:
             x *= self.cell.get_dropout_mask(x[:, 0, :])[:, None]
