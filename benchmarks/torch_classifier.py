@@ -1,10 +1,11 @@
-"""The bench's peer in PyTorch, in a process of its own: its threads and TensorFlow's would fight over the cores."""
+"""The bench's peer in PyTorch."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import time
+
+from benchmarks import torch_process
 
 
 @contextlib.contextmanager
@@ -18,21 +19,8 @@ def timer(batches, **sizes):
     Yields:
         A function that trains on each batch once and returns the seconds that it took.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, batches, sizes), daemon=True)
-    process.start()
-    theirs.close()  # so that `recv` notices when the process ends
-
-    def round_():
-        ours.send(None)
-        return ours.recv()
-
-    try:
-        yield round_
-    finally:
-        ours.close()
-        process.join()
+    with torch_process.start(_serve, batches, sizes) as ask:
+        yield lambda: ask(None)
 
 
 def _serve(pipe, batches, sizes):

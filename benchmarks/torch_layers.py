@@ -1,10 +1,11 @@
-"""PyTorch's side of `benchmarks/layers.py`, in a process of its own: its threads and TensorFlow's would fight."""
+"""PyTorch's side of `benchmarks/layers.py`."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import time
+
+from benchmarks import torch_process
 
 
 @contextlib.contextmanager
@@ -13,21 +14,8 @@ def peer():
 
     `ask("threads")` is the number of threads that PyTorch takes.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    theirs.close()  # so that `recv` notices when the process ends
-
-    def ask(*job):
-        ours.send(job)
-        return ours.recv()
-
-    try:
-        yield ask
-    finally:
-        ours.close()
-        process.join()
+    with torch_process.start(_serve) as ask:
+        yield lambda *job: ask(job)
 
 
 def _serve(pipe):

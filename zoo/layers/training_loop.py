@@ -73,7 +73,7 @@ def train(cell, x, mask, states, weights, recompute=False, parts=2):
         # No tape is to look into the loops, from either end: TensorFlow would prepare a gradient of its own, and fail.
         x, kernel, recurrent, bias, recurrent_bias, *states = map(tf.stop_gradient, arguments)
         weights = Weights(kernel, recurrent, bias, recurrent_bias)
-        pieces = _pieces(x, mask, states, parts, SEGMENT if recompute else None)
+        pieces = _pieces(x, [] if mask is None else [mask], states, parts, SEGMENT if recompute else None)
         forward, backward = (_by_segments if recompute else _at_once)(cell, weights)
         results = tf.nest.map_structure(tf.stop_gradient, [forward(piece) for piece in pieces])
         h = _join([h for h, _, _ in results], x)
@@ -83,7 +83,7 @@ def train(cell, x, mask, states, weights, recompute=False, parts=2):
             @tf.custom_gradient
             def once(*arguments):
                 dh, *d_last = map(tf.stop_gradient, arguments[: 1 + cell.states])
-                d_pieces = _pieces(dh, None, d_last, parts, SEGMENT if recompute else None)
+                d_pieces = _pieces(dh, [], d_last, parts, SEGMENT if recompute else None)
                 found = [
                     backward(piece, d_piece, kept)
                     for piece, d_piece, (_, _, kept) in zip(pieces, d_pieces, results, strict=True)
@@ -122,28 +122,28 @@ def _refuse(*inputs):
 
 
 class Piece(NamedTuple):
-    """Some rows: x `[time, rows, features]`, padded; the steps to run; keep bool `[time, rows, 1]` or None; states."""
+    """Some rows: x `[time, rows, features]`, padded; the steps to run; a keep `[time, rows, 1]` or none; states."""
 
     x: tf.Tensor
     steps: tf.Tensor
-    keep: tf.Tensor | None
+    keep: list
     states: list
 
 
-def _pieces(x, mask, states, parts, multiple):
+def _pieces(x, masks, states, parts, multiple):
     """The parts of a batch, in the shapes that the loops are compiled for. One without true rows has no steps."""
     batch, steps = tf.shape(x)[0], tf.shape(x)[1]
     rows = few_rows((batch + parts - 1) // parts)
     missing = parts * rows - batch
     padding = (bucket(steps) if multiple is None else (steps + multiple - 1) // multiple * multiple) - steps
     x = tf.pad(x, [[0, missing], [0, 0], [0, 0]])
-    mask = None if mask is None else tf.pad(mask, [[0, missing], [0, 0]])
+    masks = [tf.pad(mask, [[0, missing], [0, 0]]) for mask in masks]
     states = [tf.pad(s, [[0, missing], [0, 0]]) for s in states]
 
     def piece(first):
         part = slice(first, first + rows)
         x_part = tf.pad(tf.transpose(x[part], [1, 0, 2]), [[0, padding], [0, 0], [0, 0]])
-        keep = None if mask is None else tf.pad(tf.transpose(mask[part]), [[0, padding], [0, 0]])[:, :, None]
+        keep = [tf.pad(tf.transpose(mask[part]), [[0, padding], [0, 0]])[:, :, None] for mask in masks]
         return Piece(x_part, tf.where(first < batch, steps, 0), keep, [s[part] for s in states])
 
     return [piece(number * rows) for number in range(parts)]
@@ -176,7 +176,7 @@ def _by_segments(cell, weights):
 
     def segment(piece, i, states):
         part = slice(i * SEGMENT, (i + 1) * SEGMENT)
-        keep = None if piece.keep is None else piece.keep[part]
+        keep = [k[part] for k in piece.keep]
         return Piece(piece.x[part], tf.clip_by_value(piece.steps - i * SEGMENT, 0, SEGMENT), keep, states)
 
     def forward(piece):
@@ -229,14 +229,14 @@ def _forward(cell, piece, weights):
     z = tf.reshape(_rows(piece.x) @ weights.kernel + weights.bias, [shape[0], shape[1], weights.bias.shape[0]])
     loop, _ = _loops(cell, weights, piece)
     states, recurrent, bias = [wide(s) for s in piece.states], wide(weights.recurrent), wide(weights.recurrent_bias)
-    return loop(wide(z), piece.steps, _listed(piece.keep), states, recurrent, bias)
+    return loop(wide(z), piece.steps, piece.keep, states, recurrent, bias)
 
 
 def _backward(cell, piece, weights, history, saved, dh, d_last):
     """The gradients of h after each step `[time, rows, units]` and of the last states -> (dx, d_weights, d_states)."""
     _, loop = _loops(cell, weights, piece)
     d_last = [wide(d) for d in d_last]
-    dz, du, d_states = loop(wide(dh), piece.steps, _listed(piece.keep), history, saved, d_last, wide(weights.recurrent))
+    dz, du, d_states = loop(wide(dh), piece.steps, piece.keep, history, saved, d_last, wide(weights.recurrent))
     dz, *du = (tf.cast(_rows(d), piece.x.dtype) for d in (dz, *du))
     du = du[0] if cell.separate else dz
     db = _sum(dz)
@@ -252,7 +252,7 @@ def _backward(cell, piece, weights, history, saved, dh, d_last):
 
 def _loops(cell, weights, piece):
     dtype = wide(weights.recurrent_bias).dtype
-    return _compiled(cell, weights.recurrent.shape[0], dtype, piece.keep is not None)
+    return _compiled(cell, weights.recurrent.shape[0], dtype, bool(piece.keep))
 
 
 @functools.cache
@@ -317,10 +317,6 @@ def wide(x):
 def shaped(new, old):
     """With the static shapes of the old ones, which compiled functions don't tell."""
     return [tf.ensure_shape(n, o.shape) for n, o in zip(new, old, strict=True)]
-
-
-def _listed(keep):
-    return [] if keep is None else [keep]  # as a signature has no None
 
 
 def _array(size, dtype, width):
