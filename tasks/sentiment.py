@@ -192,7 +192,7 @@ class Sentiment(Task):
         return {"serving_default": (serve, strings), "probabilities": (probabilities, strings)}
 
     @classmethod
-    def evaluate(cls, model, examples, progress=None):
+    def evaluate(cls, model, examples, progress=None, train=None):
         raw = [(e["text"].numpy(), e["label"].numpy().decode()) for e in examples]
         names = model.card["labels"]
         unknown = {label for _, label in raw} - set(names)

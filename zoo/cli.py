@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("export", _export, "export a trained run to saved_models/TASK/VERSION")
     sub.add_argument("--out", type=pathlib.Path, help="folder of the SavedModel (the next free version)")
     sub.add_argument("--facts", type=pathlib.Path, help="JSON file of facts for the model card: data, published ...")
-    sub = verb("predict", _predict, "answer inputs with a model, as JSON lines", data=False)
+    sub = verb(
+        "predict", _predict, "answer inputs with a model: JSON lines, or coloured spans in a terminal", data=False
+    )
     sub.add_argument("input", nargs="*", help="inputs; none: lines of standard input")
     sub.add_argument("--file", type=pathlib.Path, help="a file of inputs, a line each")
     sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
@@ -158,11 +160,16 @@ def _predict(arguments) -> None:
         if not chunk:
             raise ZooError(f"{arguments.file or 'standard input'}: empty; expected an input a line")
         model = _load(arguments.model or arguments.task)
+        from zoo import tables
+
         if model.card["task"] != arguments.task:
             raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
         while chunk:  # answers begin before the input ends
-            for answer in model(chunk):
-                print(json.dumps(answer, ensure_ascii=False))
+            for text, answer in zip(chunk, model(chunk), strict=True):
+                if sys.stdout.isatty() and "entities" in answer:
+                    tables.highlight(text, answer["entities"])
+                else:
+                    print(json.dumps(answer, ensure_ascii=False))
             sys.stdout.flush()
             chunk = list(itertools.islice(lines, 256))
 

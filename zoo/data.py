@@ -191,7 +191,7 @@ def batches(
     Returns:
         `(sequences, targets)` padded with zeros to the longest in the batch.
     """
-    data = examples.batch(512).map(encode, tf.data.AUTOTUNE).unbatch()
+    data = examples.ragged_batch(512).map(encode, tf.data.AUTOTUNE).unbatch()
     data = data.map(lambda *example: tf.nest.map_structure(tf.identity, example)).cache()  # a ragged row is dense
     if seed is not None:
         data = data.shuffle(50_000, seed=seed, reshuffle_each_iteration=True).repeat()
@@ -205,5 +205,5 @@ def batches(
 
 def count(examples: tf.data.Dataset) -> int:
     """Number of raw examples."""
-    sizes = examples.batch(1024).map(lambda example: tf.shape(next(iter(example.values())))[0])
+    sizes = examples.ragged_batch(1024).map(lambda example: tf.shape(next(iter(example.values())))[0])
     return int(sizes.reduce(0, lambda a, b: a + b))

@@ -96,7 +96,7 @@ def table(path: pathlib.Path, columns: Sequence[str]) -> list[tuple[int, list[st
             raise ZooError(f"{path}: damaged or cut-off gzip file: {error}") from None
     if not rows:
         raise ZooError(f"{path}: no rows below the header; expected {','.join(columns)} in each")
-    _report_replaced(path, replaced, "rows")
+    report_replaced(path, replaced, "rows")
     return rows
 
 
@@ -111,11 +111,11 @@ def labelled_folder(path: pathlib.Path) -> tuple[list[str], list[str]]:
             labels.append(folder.name)
     if not texts:
         raise ZooError(f"{path}: no text files; expected {path}/<label>/*.txt, a folder for each label")
-    _report_replaced(path, replaced, "files")
+    report_replaced(path, replaced, "files")
     return texts, labels
 
 
-def _report_replaced(path: pathlib.Path, count: int, what: str) -> None:
+def report_replaced(path: pathlib.Path, count: int, what: str) -> None:
     if count:
         print(
             f"zoo: note: {path}: {count} {what} with bytes that are not UTF-8, read as {REPLACEMENT}", file=sys.stderr

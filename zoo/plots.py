@@ -68,3 +68,21 @@ def calibration(rows: list[dict], error: float, path: pathlib.Path) -> pathlib.P
     axes.grid(alpha=0.3)
     axes.legend()
     return _save(figure, path)
+
+
+def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
+    """F1 by type, what went wrong, and recall of seen and unseen entities."""
+    novelty = report["novelty"]
+    figure = _figure(11 if novelty else 7.5, 3.4)
+    panels = [
+        ("F1", {name: row["f1"] for name, row in report["classes"].items()}),
+        ("errors", report["errors"]),
+        *([("recall", {name: row["recall"] for name, row in novelty.items()})] if novelty else []),
+    ]
+    for i, (title, values) in enumerate(panels, 1):
+        axes = figure.add_subplot(1, len(panels), i)
+        bars = axes.barh(list(values)[::-1], list(values.values())[::-1])
+        axes.bar_label(bars, fmt="%.3f" if title != "errors" else "%d", padding=2)
+        axes.set(title=title)
+        axes.margins(x=0.18)
+    return _save(figure, path)

@@ -31,29 +31,33 @@ class BidirectionalLanguageModel(keras.Model):
     2015), so ids must be sorted by falling frequency. Outside training the softmax is over all words.
 
     Args:
-        embedding: `keras.layers.Embedding`.
+        embedding: `keras.layers.Embedding` of the words, whose matrix the softmax shares.
+        encoder: what makes vectors of the input: the embedding itself, of ids `[batch, time]`, or a `TokenEncoder`
+            around it, of `[batch, time, features]`, of which the first are the words' ids.
         recurrent: `keras.layers.Bidirectional`, `merge_mode="concat"`, returning sequences.
         negatives: number of sampled words that a batch shares.
         dropout: on the recurrent outputs.
     """
 
-    def __init__(self, embedding, recurrent, negatives=1024, dropout=0.1, **kwargs):
+    def __init__(self, embedding, encoder, recurrent, negatives=1024, dropout=0.1, **kwargs):
         super().__init__(**kwargs)
-        self.embedding, self.recurrent, self.negatives = embedding, recurrent, negatives
+        self.embedding, self.encoder, self.recurrent, self.negatives = embedding, encoder, recurrent, negatives
         self.forward_query = keras.layers.Dense(embedding.output_dim, name="forward_query")
         self.backward_query = keras.layers.Dense(embedding.output_dim, name="backward_query")
         self.dropout = keras.layers.Dropout(dropout)
         self.bias = self.add_weight(shape=(embedding.input_dim,), initializer="zeros", name="bias")
 
-    def call(self, ids, training=False):
-        """ids int32 `[batch, time]` -> queries `[batch, time - 1, dim]` for the next and the previous word."""
-        h = self.dropout(self.recurrent(self.embedding(ids), training=training), training=training)
+    def call(self, x, training=False):
+        """Input `[batch, time, ...]` -> queries `[batch, time - 1, dim]` for the next and the previous word."""
+        h = self.recurrent(self.encoder(x, training=training), training=training)
+        h = self.dropout(h, training=training)
         forward, backward = tf.split(h, 2, axis=-1)
         return self.forward_query(forward[:, :-1]), self.backward_query(backward[:, 1:])
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean negative log-likelihood of a word, in nats (an estimate while training)."""
         forward, backward = y_pred
+        x = x if len(x.shape) == 2 else x[:, :, 0]
         table, bias = tf.convert_to_tensor(self.embedding.embeddings), tf.convert_to_tensor(self.bias)
         losses = []
         for query, target in ((forward, x[:, 1:]), (backward, x[:, :-1])):
@@ -117,8 +121,10 @@ def pretrain(train: list[str], dev: list[str], config: Config, folder: pathlib.P
     ids, dev_ids = running_text([train[i] for i in order], vocabulary), running_text(dev, vocabulary)
     say(f"{len(ids):,} words to train on, {len(dev_ids):,} to measure on; results in {folder}/")
     with training.precision(config.precision):
+        embedding = keras.layers.Embedding(len(vocabulary), config.embedding_dim, name="embedding")
         model = BidirectionalLanguageModel(
-            keras.layers.Embedding(len(vocabulary), config.embedding_dim, name="embedding"),
+            embedding,
+            embedding,
             keras.layers.Bidirectional(LSTM(config.units, return_sequences=True), name="recurrent"),
             config.negatives,
             config.dropout,
@@ -187,5 +193,29 @@ def warm_start(folder: str, model: keras.Model, embedding: keras.layers.Embeddin
                 recurrent.set_weights([arrays[f"recurrent_{i}"] for i in range(len(arrays) - 1)])
         else:
             training.load_weights(model, run)
+    except ValueError as error:
+        raise ZooError(f"{folder}: weights of other sizes than the configuration's: {error}") from None
+
+
+def load_vocabularies(folder: str, *names: str) -> dict[str, list[str]]:
+    """Vocabularies that a pretrained encoder came with: `<name>.txt`, an entry a line, padding and unknown first."""
+    found = {}
+    for name in names:
+        path = pathlib.Path(folder) / f"{name}.txt"
+        if not path.is_file():
+            raise ZooError(f"{path}: not found; expected a folder with a pretrained encoder (recipes/ner)")
+        found[name] = path.read_text(encoding="utf-8").split("\n")[:-1]
+    return found
+
+
+def load_encoder(folder: str, *layers: keras.layers.Layer) -> None:
+    """Set the weights of built layers, in this order, to those in `folder`."""
+    with np.load(pathlib.Path(folder) / "encoder.npz", allow_pickle=False) as arrays:
+        weights = [arrays[f"arr_{i}"] for i in range(len(arrays))]
+    try:
+        for layer in layers:
+            count = len(layer.get_weights())
+            layer.set_weights(weights[:count])
+            weights = weights[count:]
     except ValueError as error:
         raise ZooError(f"{folder}: weights of other sizes than the configuration's: {error}") from None

@@ -200,7 +200,7 @@ class Run:
         examples = self.corpus.split(split)
         say(f"{model.path} on {split} of {self.corpus.source}")
         with progress() as tick:
-            report = self.task_class.evaluate(model, examples, tick)
+            report = self.task_class.evaluate(model, examples, tick, self.corpus.splits.get("train"))
         own = model.path == exported
         folder = self.folder / "evaluation" / (split if own else f"{split}-{'-'.join(model.path.parts[-2:])}")
         data = f" DATA={self.data}" if self.data else ""

@@ -13,11 +13,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.files import REPLACEMENT
 
 CARD = "model_card.json"
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 # In a checkout the models stand beside the package; in a wheel they are inside it.
 SHELVES = (_PACKAGE.parent / "saved_models", _PACKAGE / "saved_models")
+
+
+BATCH_BYTES = 500_000  # of a padded batch: a long input is not padded onto many others
 
 
 class Model:
@@ -32,39 +36,51 @@ class Model:
         self.path, self.card, self._module = path, card, module
 
     def __call__(self, inputs) -> list[dict] | dict:
-        """Answer a list of inputs, or a single one."""
-        single = isinstance(inputs, (str, bytes))
-        answers = self.batched("serving_default", [inputs] if single else list(inputs))
-        names = sorted(answers)  # TensorFlow keeps no order of a signature's outputs
-        columns = [_plain(answers[name]) for name in names]
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        return rows[0] if single else rows
+        """Answer a list of inputs, or a single one: strings, or lists of tokens if the model takes them."""
+        if isinstance(inputs, (str, bytes)):
+            return self([inputs])[0]
+        inputs = list(inputs)
+        cut = [isinstance(value, (list, tuple)) for value in inputs]
+        if any(cut) and "tokens" in self._module.signatures:
+            tokens = iter(_answers(self.batched("tokens", [v for v, c in zip(inputs, cut, strict=True) if c])))
+            texts = iter(self([v for v, c in zip(inputs, cut, strict=True) if not c]))
+            return [next(tokens if c else texts) for c in cut]
+        return _answers(self.batched("serving_default", inputs))
 
     def signature(self, name: str):
         """A named signature: a function of tensors, with batch and time unbounded."""
         return self._module.signatures[name]
 
     def batched(self, name: str, inputs, batch_size: int = 64, progress=None) -> dict[str, np.ndarray]:
-        """Run a signature of strings over many inputs, those of about the same length together, in the order given."""
+        """Run a signature of strings, or of lists of strings (`tokens`), over many inputs; results in the order given.
+
+        Those of about the same length are run together. Results of different lengths are padded to the longest.
+        """
         import tensorflow as tf
 
+        kind, expected = ((list, tuple), "a list of strings") if name == "tokens" else ((str, bytes), "a string")
         for i, value in enumerate(inputs):
-            if not isinstance(value, (str, bytes)):
-                raise ZooError(f"input {i}: expected a string, got {type(value).__name__}")
+            parts = value if name == "tokens" and isinstance(value, kind) else [value]
+            if not isinstance(value, kind) or not all(isinstance(part, (str, bytes)) for part in parts):
+                raise ZooError(f"input {i}: expected {expected}, got {type(value).__name__}")
         function = self.signature(name)
         if not len(inputs):
-            empty = function(tf.constant([], tf.string))
+            empty = function(tf.zeros([0, 0] if name == "tokens" else [0], tf.string))
             return {key: value.numpy() for key, value in empty.items()}
-        order = np.argsort([len(value) for value in inputs], kind="stable")
-        parts, places = [], []
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            parts.append(function(tf.constant([_encode(inputs[i]) for i in chosen])))
+        lengths = [len(value) for value in inputs]
+        order, results, places = np.argsort(lengths, kind="stable"), [], []
+        while len(places) < len(order):
+            chosen = order[len(places) : len(places) + batch_size]
+            fitting = np.cumsum(np.ones(len(chosen))) * np.maximum(1, [lengths[i] for i in chosen]) <= BATCH_BYTES
+            chosen = chosen[: max(1, fitting.sum())]
+            values = [inputs[i] for i in chosen]
+            values = _padded(values) if name == "tokens" else [_encode(value) for value in values]
+            results.append({key: value.numpy() for key, value in function(tf.constant(values, tf.string)).items()})
             places.extend(chosen)
             if progress:
                 progress(len(places), len(order))
         back = np.argsort(places)
-        return {key: np.concatenate([part[key].numpy() for part in parts])[back] for key in parts[0]}
+        return {key: _stacked([result[key] for result in results])[back] for key in results[0]}
 
     def __repr__(self):
         return f"<zoo model {self.card['task']} version {self.card['version']}: {self.card['summary']}>"
@@ -74,9 +90,55 @@ def _encode(value: str | bytes) -> bytes:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value
 
 
-def _plain(values: np.ndarray) -> list:
+def _padded(rows) -> np.ndarray:
+    """Lists of tokens as bytes `[batch, time]`. An empty token, which would be padding, becomes U+FFFD."""
+    table = np.full([len(rows), max(map(len, rows))], b"", object)
+    for i, row in enumerate(rows):
+        table[i, : len(row)] = [_encode(token) or REPLACEMENT.encode() for token in row]
+    return table
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """One array of several batches, their axes after the first padded to the longest."""
+    shape = np.max([part.shape[1:] for part in parts], axis=0).astype(int) if parts[0].ndim > 1 else ()
+    missing = lambda part: [(0, 0), *((0, n - m) for n, m in zip(shape, part.shape[1:], strict=True))]
+    fill = b"" if parts[0].dtype == object else 0
+    return np.concatenate([np.pad(part, missing(part), constant_values=fill) for part in parts])
+
+
+def _answers(outputs: dict[str, np.ndarray]) -> list[dict]:
+    """A dictionary for each input, of Python values.
+
+    Of outputs `[batch, time]` the first `steps` are true; those named `<group>_<key>` make a list of dictionaries of
+    `<group>_count` entries.
+    """
+    outputs = {name: outputs[name] for name in sorted(outputs)}  # TensorFlow keeps no order of a signature's outputs
+    steps = outputs.pop("steps", None)
+    groups = {name.removesuffix("_count"): outputs.pop(name) for name in list(outputs) if name.endswith("_count")}
+    members = {
+        group: {
+            name.removeprefix(f"{group}_"): outputs.pop(name) for name in list(outputs) if name.startswith(f"{group}_")
+        }
+        for group in groups
+    }
+    answers = []
+    for i in range(len(next(iter(outputs.values())))):
+        answer = {
+            name: _plain(values[i] if steps is None else values[i][: steps[i]]) for name, values in outputs.items()
+        }
+        for group, counts in groups.items():
+            columns = {key: _plain(values[i][: counts[i]]) for key, values in members[group].items()}
+            answer[group] = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        answers.append(answer)
+    return answers
+
+
+def _plain(values):
     """Python values, strings decoded."""
-    return [value.decode() if isinstance(value, bytes) else value for value in values.tolist()]
+    values = values.tolist() if isinstance(values, (np.ndarray, np.generic)) else values
+    if isinstance(values, list):
+        return [_plain(value) for value in values]
+    return values.decode() if isinstance(values, bytes) else values
 
 
 def load(name) -> Model:

@@ -115,8 +115,11 @@ class Task(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def evaluate(cls, model, examples: tf.data.Dataset, progress=None) -> dict:
-        """Scores of a loaded SavedModel (`zoo.load`) on raw examples: a report as plain Python values."""
+    def evaluate(cls, model, examples: tf.data.Dataset, progress=None, train: tf.data.Dataset | None = None) -> dict:
+        """Scores of a loaded SavedModel (`zoo.load`) on raw examples: a report as plain Python values.
+
+        `train` are the corpus's training examples, if it has them: to tell what the model may have seen.
+        """
 
     @classmethod
     @abc.abstractmethod

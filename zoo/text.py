@@ -13,6 +13,7 @@ import tensorflow as tf
 
 PADDING = ""  # id 0: after the end of a sequence, and between the texts of a running stream
 UNKNOWN = "[UNK]"  # id 1: a word outside the vocabulary
+UNKNOWN_ID = 1
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -45,6 +46,58 @@ def words(text: tf.Tensor) -> tf.Tensor:
     return text
 
 
+_CUT = "\x1f"  # between the pieces of a text; no text has it
+# What is one token of running text, in order of preference; as newswire is cut up for tagging (Penn Treebank, CoNLL).
+_TOKENS = (
+    r"https?://[^\s\x1f]+|www\.[^\s\x1f]+",
+    r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+|[@#][\p{L}\p{M}\p{N}_]+",  # addresses, handles, hashtags
+    r"(?:\p{L}\.){2,}(?:-[\p{L}\p{N}]+)*|\p{Lu}\.|\p{Lu}{1,2}\$",  # U.S., U.S.-led, the J. of J. Smith, US$
+    r"(?i:mr|mrs|ms|dr|prof|st|jr|sr|inc|corp|ltd|co|bros|vs|gen|col|capt|lt|sgt|sen|rep|gov|rev|hon|vol|jan|feb|aug|sept|"
+    r"oct|nov|dec)\.",
+    r"['\x{2019}](?i:s|re|ve|ll|d|m)\b",
+    # Words and numbers, with what joins them: 1996-08-22, 1,500, 3.5, O'Brien, left-wing, AT&T, 1/2.
+    r"[\p{L}\p{M}\p{N}_]+(?:[-'\x{2019}&/][\p{L}\p{M}\p{N}_]+|[.,:]\p{N}+)*",
+    r"\.{2,}|-{2,}|[^\s\p{Z}\x1f]",
+)
+
+
+def tokenize(text: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """Cut running text into tokens, and say where they were.
+
+    Args:
+        text: `tf.string` `[batch]`, UTF-8; bytes that are not count as U+FFFD.
+
+    Returns:
+        The text, as valid UTF-8; its tokens, ragged `tf.string` `[batch, (tokens)]`; and for each where it starts and
+        where it ends, ragged int32: offsets in characters (code points), so that `text[start:end]` is the token.
+    """
+    whole = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    text = tf.strings.regex_replace(whole, r"[\x00\x1f]", " ")
+    text = tf.strings.regex_replace(text, r"(\p{L})(['\x{2019}](?i:s|re|ve|ll|d|m)\b)", rf"\1{_CUT}\2")
+    text = tf.strings.regex_replace(text, r"(?i)(n['\x{2019}]t)\b", rf"{_CUT}\1")
+    text = tf.strings.regex_replace(text, f"({'|'.join(_TOKENS)})", rf"{_CUT}\1{_CUT}")
+    pieces = tf.strings.split(text, _CUT)
+    ends = tf.cumsum(tf.strings.length(pieces.flat_values, unit="UTF8_CHAR"))
+    before = tf.gather(tf.pad(ends, [[1, 0]]), tf.gather(pieces.row_splits, pieces.value_rowids()))  # in earlier texts
+    ends = pieces.with_flat_values(ends - before)
+    kept = pieces.with_flat_values(~tf.strings.regex_full_match(pieces.flat_values, r"[\s\p{Z}]*"))
+    tokens, ends = tf.ragged.boolean_mask(pieces, kept), tf.ragged.boolean_mask(ends, kept)
+    return whole, tokens, ends - _lengths(tokens), ends
+
+
+def joined(tokens: tf.Tensor) -> tuple[tf.Tensor, tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    """As `tokenize`, of tokens already cut, `[batch, time]` padded with "": of the text they are with single spaces."""
+    tokens = tf.strings.unicode_transcode(tokens, "UTF-8", "UTF-8", errors="replace")
+    tokens = tf.RaggedTensor.from_tensor(tokens, tf.reduce_sum(tf.cast(tf.not_equal(tokens, ""), tf.int32), 1))
+    lengths = _lengths(tokens)
+    ends = tf.RaggedTensor.from_tensor(tf.cumsum(lengths.to_tensor() + 1, 1) - 1, tokens.row_lengths())
+    return tf.strings.reduce_join(tokens, axis=1, separator=" "), tokens, ends - lengths, ends
+
+
+def _lengths(tokens):
+    return tf.ragged.map_flat_values(tf.strings.length, tokens, unit="UTF8_CHAR")
+
+
 def learn_vocabulary(texts: tf.data.Dataset, size: int) -> list[str]:
     """The `size` most frequent words of `texts` (a dataset of scalar strings), padding and unknown included.
 
@@ -53,8 +106,7 @@ def learn_vocabulary(texts: tf.data.Dataset, size: int) -> list[str]:
     counts: collections.Counter[bytes] = collections.Counter()
     for batch in texts.batch(512).map(lambda t: tf.strings.split(words(t)).flat_values, tf.data.AUTOTUNE).prefetch(2):
         counts.update(batch.numpy())
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [PADDING, UNKNOWN] + [word.decode("utf-8") for word, _ in ranked[: size - 2]]
+    return ranked(counts, size)
 
 
 def vectorizer(vocabulary: list[str]) -> keras.layers.TextVectorization:
@@ -66,6 +118,54 @@ def vectorizer(vocabulary: list[str]) -> keras.layers.TextVectorization:
     return layer
 
 
+class TokenVectorizer(tf.Module):
+    """Tokens -> what `zoo.layers.tokens.TokenEncoder` reads: of each its word, form and characters, as numbers.
+
+    The word is looked up in lower case with all digits 0 (as in Collobert et al. 2011), the characters as they are: to
+    tell case and digits is up to them. The form, a hash of the token, says which tokens are the same.
+
+    Args:
+        words, characters: vocabularies, padding and unknown first.
+        length: characters of a token; longer ones are cut in the middle.
+
+    Inputs: ragged `tf.string` `[batch, (tokens)]`.
+    Outputs: ragged int32 `[batch, (tokens), 2 + length]`.
+    """
+
+    def __init__(self, words: list[str], characters: list[str], length: int = 24):
+        super().__init__()
+        self.length = length
+        self.words, self.characters = (
+            tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(
+                    tf.constant(names[2:], tf.string), tf.range(2, len(names), dtype=tf.int64)
+                ),
+                UNKNOWN_ID,
+            )
+            for names in (words, characters)
+        )
+
+    def __call__(self, tokens):
+        flat = tokens.flat_values
+        words = tf.cast(self.words.lookup(normalize(flat)), tf.int32)
+        forms = tf.cast(tf.strings.to_hash_bucket_fast(flat, 2**31 - 1), tf.int32)
+        letters = head_and_tail(tf.strings.unicode_split(flat, "UTF-8"), self.length)
+        letters = letters.with_flat_values(self.characters.lookup(letters.flat_values))
+        letters = tf.cast(letters.to_tensor(shape=[None, self.length]), tf.int32)
+        return tokens.with_flat_values(tf.concat([words[:, None], forms[:, None], letters], 1))
+
+
+def normalize(tokens: tf.Tensor) -> tf.Tensor:
+    """Tokens in lower case, all digits 0."""
+    return tf.strings.regex_replace(tf.strings.lower(tokens, encoding="utf-8"), r"\p{Nd}", "0")
+
+
+def ranked(counts: collections.Counter, size: int) -> list[str]:
+    """A vocabulary: padding, unknown, and the most frequent of what was counted; ties by spelling."""
+    names = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [PADDING, UNKNOWN] + [name.decode("utf-8") for name, _ in names[: size - 2]]
+
+
 def head_and_tail(ids: tf.RaggedTensor, length: int) -> tf.RaggedTensor:
     """Cut what is longer than `length` in the middle: a text names its subject first and its verdict last."""
     head = length // 2
@@ -73,6 +173,7 @@ def head_and_tail(ids: tf.RaggedTensor, length: int) -> tf.RaggedTensor:
 
 
 def pad(ids: tf.RaggedTensor) -> tf.Tensor:
-    """Ragged ids -> int32 `[batch, time]`, padded with 0; at least one step, even if every row is empty."""
+    """Ragged ids -> int32 `[batch, time, ...]`, padded with 0; at least one step, even if every row is empty."""
     dense = tf.cast(ids.to_tensor(), tf.int32)
-    return tf.pad(dense, [[0, 0], [0, tf.maximum(0, 1 - tf.shape(dense)[1])]])
+    missing = tf.maximum(0, 1 - tf.shape(dense)[1])
+    return tf.pad(dense, [[0, 0], [0, missing], *[[0, 0]] * (len(dense.shape) - 2)])
