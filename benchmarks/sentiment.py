@@ -23,15 +23,13 @@ import time
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from benchmarks import torch_classifier
+from benchmarks import timing, torch_classifier
 from zoo import serving, tables
 from zoo.errors import ZooError
 from zoo.layers import stack
 from zoo.run import Run, say
 
-ROUNDS = 5
 BATCHES = 3  # of each round
 FIXED = 200  # words, in the tutorials' way
 
@@ -39,7 +37,8 @@ FIXED = 200  # words, in the tutorials' way
 def main(arguments) -> None:
     run = Run("sentiment", arguments.data, arguments.runs)
     config = dataclasses.replace(run.configure(), precision="float32", dropout=0.0)
-    say(f"{run.corpus.source}; {config.units} cells, batch {config.batch_size}, float32, median of {ROUNDS} rounds")
+    rounds = f"median of {timing.ROUNDS} rounds"
+    say(f"{run.corpus.source}; {config.units} cells, batch {config.batch_size}, float32, {rounds}")
     results = {"training": throughput(run, config), "latency_ms": latency()}
     if arguments.data:
         results["accuracy"] = bigrams(run)
@@ -76,19 +75,8 @@ def throughput(run: Run, config) -> dict:
             )
             timer = peers.enter_context(torch_classifier.timer(sample, **sizes))
             rounds[f"torch {version} nn.LSTM, same batches"] = timer
-        for name, round_ in rounds.items():
-            say(f"{name}: {round_():.1f} s the first time")  # graphs, XLA, caches
-        seconds = {name: [] for name in rounds}
-        for number in range(ROUNDS):
-            for name, round_ in rounds.items():
-                seconds[name].append(round_())
-            say(f"round {number + 1} of {ROUNDS} done")
-    reviews = sum(len(y) for _, y in sample)
-    rates = {name: reviews / statistics.median(times) for name, times in seconds.items()}
-    own = rates["this task"]
-    rows = [[name, f"{rate:,.0f}", f"{own / rate:.2f}"] for name, rate in rates.items()]
-    tables.print_table("training", ["system", "reviews/s", "this task is faster by"], rows)
-    return {"reviews_per_second": rates, "rounds": seconds, "versions": {"tensorflow": tf.__version__}}
+        reviews = sum(len(y) for _, y in sample)
+        return timing.rates("training", "reviews", reviews, rounds)
 
 
 def _to_width(x: np.ndarray, width: int) -> np.ndarray:
@@ -96,24 +84,12 @@ def _to_width(x: np.ndarray, width: int) -> np.ndarray:
 
 
 def keras_timer(task, lstm, batches):
-    """A function that trains the task's model, with the given LSTM layer, on each batch once: seconds."""
+    """Rounds of training the task's model with the given LSTM layer."""
     kept, stack.CELLS["lstm"] = stack.CELLS["lstm"], lstm
     try:
-        model = task.compiled(1000)
+        return timing.training(task.compiled(1000), batches)
     finally:
         stack.CELLS["lstm"] = kept
-    shapes = tuple(tf.TensorSpec([None] * array.ndim, array.dtype) for array in batches[0])
-    stream = iter(tf.data.Dataset.from_generator(lambda: itertools.cycle(batches), output_signature=shapes))
-    model.make_train_function()
-
-    def round_():
-        began = time.perf_counter()
-        for _ in batches:
-            logs = model.train_function(stream)
-        float(logs["loss"])  # wait for it
-        return time.perf_counter() - began
-
-    return round_
 
 
 # Latency --------------------------------------------------------------------------------------------------------------

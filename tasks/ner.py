@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import sys
 
 import keras
 import tensorflow as tf
@@ -123,14 +124,19 @@ class Ner(Task):
 
     def learn(self, train):
         words, characters, tags = (collections.Counter() for _ in range(3))
+        long, limit = 0, self.config.max_length
         for batch in train.ragged_batch(512):
             tokens = batch["tokens"].flat_values
+            long += int(tf.reduce_sum(tf.cast(batch["tokens"].row_lengths() > limit, tf.int32)))
             words.update(text.normalize(tokens).numpy())
             characters.update(tf.strings.unicode_split(tokens, "UTF-8").flat_values.numpy())
             tags.update(batch["tags"].flat_values.numpy())
         types = sorted({tag.decode()[2:] for tag in tags if tag != b"O"})
         if not types:
             raise ZooError("every training token is tagged O; expected entities, tagged B-TYPE and I-TYPE")
+        if long:
+            what = "sentence is" if long == 1 else "sentences are"
+            print(f"zoo: note: {long} training {what} longer than {limit} tokens; cut off there", file=sys.stderr)
         self.assets["labels"] = types
         if self.config.init:
             self.assets |= pretraining.load_vocabularies(self.config.init, "words", "characters")

@@ -80,3 +80,43 @@ def test_vectorizer_numbers_words_by_their_place_in_the_vocabulary():
     vocabulary = ["", "[UNK]", "n't", "good", "\u00e9t\u00e9"]
     ids = text.vectorizer(vocabulary)(tf.constant(["Isn't it GOOD", "", "\u00c9T\u00c9", "[UNK] good"]))
     assert ids.to_list() == [[1, 2, 1, 3], [], [4], [1, 1, 1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("string", "tokens"),
+    [
+        ("Lucas Ferreira is a professor at UFV", "Lucas Ferreira is a professor at UFV"),
+        ("Mr. J. Smith's U.S.-led team didn't win.", "Mr. J. Smith 's U.S.-led team did n't win ."),
+        ("It rose 3.5% to $1,500, or US$2... (1/2)", "It rose 3.5 % to $ 1,500 , or US$ 2 ... ( 1/2 )"),
+        ("On 1996-08-22, O'Brien left AT&T for S&P", "On 1996-08-22 , O'Brien left AT&T for S&P"),
+        ('"Hello," they\u2019re \u00absaying\u00bb', '" Hello , " they \u2019re \u00ab saying \u00bb'),
+        ("see http://t.co/x?y=1 @ana #ner a@b.co", "see http://t.co/x?y=1 @ana #ner a@b.co"),
+        ("S\u00e3o Paulo\u00a0\u65e5\u672c \U0001f600\U0001f600", "S\u00e3o Paulo \u65e5\u672c \U0001f600 \U0001f600"),
+        ("the end.\r\n\tNext", "the end . Next"),
+        ("a\x00b\x1fc", "a b c"),
+        ("", ""),
+        (" \n ", ""),
+    ],
+)
+def test_tokenize_cuts_and_keeps_the_offsets(string, tokens):
+    whole, cut, starts, ends = text.tokenize(tf.constant([string, "x"]))
+    found = [token.decode() for token in cut[0].numpy()]
+    assert found == tokens.split() and cut[1].numpy().tolist() == [b"x"]
+    assert [string[a:b] for a, b in zip(starts[0].numpy(), ends[0].numpy(), strict=True)] == found
+    assert whole[0].numpy().decode() == string
+
+
+def test_tokens_given_are_those_of_the_text_that_they_make_with_spaces():
+    whole, tokens, starts, ends = text.joined(tf.constant([["Zo\u00eb", "left", "."], ["", "", ""], ["No", "", ""]]))
+    assert [t.decode() for t in whole.numpy()] == ["Zo\u00eb left .", "", "No"]
+    assert starts.to_list() == [[0, 4, 9], [], [0]] and ends.to_list() == [[3, 8, 10], [], [2]]
+    assert tokens.row_lengths().numpy().tolist() == [3, 0, 1]
+
+
+def test_token_vectorizer_reads_words_forms_and_characters():
+    read = text.TokenVectorizer(["", "[UNK]", "ana", "0000"], ["", "[UNK]", "A", "n", "a", "1"], length=4)
+    rows = read(tf.ragged.constant([["Ana", "ana", "1998"], [], ["zanana"]])).to_list()
+    (upper, lower, year), empty, (long,) = rows
+    assert (upper[0], lower[0], year[0], long[0]) == (2, 2, 3, 1) and empty == []
+    assert upper[1] != lower[1] == read(tf.ragged.constant([["ana"]])).to_list()[0][0][1]
+    assert [row[2:] for row in (upper, lower, year, long)] == [[2, 3, 4, 0], [4, 3, 4, 0], [5, 1, 1, 1], [1, 4, 3, 4]]

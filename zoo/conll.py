@@ -61,7 +61,7 @@ def read_file(path: pathlib.Path) -> list[Sentence]:
     sentences, tokens, tags, columns, replaced = [], [], [], 0, 0
     with open(path, encoding="utf-8-sig", errors="replace") as file:  # any line ends
         for number, line in enumerate([*file, ""], 1):
-            fields = line.rstrip("\n").split("\t") if "\t" in line.strip() else line.split()
+            fields = line.rstrip().split("\t") if "\t" in line.rstrip() else line.split()
             if not line.strip() or fields[0] == "-DOCSTART-":
                 if tokens:
                     sentences.append(Sentence(tokens, tags, number - len(tokens)))

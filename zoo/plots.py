@@ -62,9 +62,9 @@ def calibration(rows: list[dict], error: float, path: pathlib.Path) -> pathlib.P
     sizes = np.array([row["count"] for row in rows], float)
     x, y = [row["confidence"] for row in rows], [row["accuracy"] for row in rows]
     axes.plot(x, y, color="C0")
-    axes.scatter(x, y, s=20 + 180 * sizes / sizes.max(), color="C0", label="examples (area)")
+    axes.scatter(x, y, s=20 + 180 * sizes / sizes.max(initial=1), color="C0", label="examples (area)")
     axes.set(xlabel="confidence", ylabel="accuracy", title=f"expected calibration error {error:.3f}")
-    axes.set(xlim=(max(0, min(x) - 0.05), 1.01), ylim=(max(0, min(y) - 0.1), 1.01))
+    axes.set(xlim=(max(0, min(x, default=0) - 0.05), 1.01), ylim=(max(0, min(y, default=0) - 0.1), 1.01))
     axes.grid(alpha=0.3)
     axes.legend()
     return _save(figure, path)

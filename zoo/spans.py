@@ -6,6 +6,8 @@ them apart: 0 is O, and 1 + 4 k + (0, 1, 2, 3) are B, I, E and S of type k. What
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import tensorflow as tf
 
@@ -56,13 +58,18 @@ def from_tfds(builder) -> dict[str, tf.data.Dataset]:
         name = next((c for c in candidates if c in builder.info.splits), None)
         if name:
             rows = builder.as_dataset(split=name, shuffle_files=False).as_numpy_iterator()
-            splits[split] = examples(
-                [
-                    conll.Sentence(list(row[texts[0]]), conll.to_iob2([names[i] for i in row[tags[0]]]), 0)
-                    for row in rows
-                ]
-            )
+            pairs = [(list(row[texts[0]]), [names[i] for i in row[tags[0]]]) for row in rows]
+            splits[split] = examples([_sentence(*pair) for pair in pairs])
+            odd = sum(len(tokens) != len(tags_) for tokens, tags_ in pairs)
+            if odd:
+                what = f"zoo: note: TFDS {builder.info.full_name}, {name}: {odd} sentences"
+                print(f"{what} have not as many tags as tokens; cut to the fewer", file=sys.stderr)
     return splits
+
+
+def _sentence(tokens, tags):
+    count = min(len(tokens), len(tags))
+    return conll.Sentence(tokens[:count], conll.to_iob2(tags[:count]), 0)
 
 
 def tag_ids(tags: tf.RaggedTensor, labels: list[str]) -> tf.RaggedTensor:

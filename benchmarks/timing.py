@@ -1,0 +1,53 @@
+"""Systems timed by turns, so that a noisy machine slows all of them."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from zoo import tables
+from zoo.run import say
+
+ROUNDS = 5
+
+
+def rates(title: str, unit: str, amount: float, rounds: dict[str, Callable[[], float]]) -> dict:
+    """Let each system do its round, which returns the seconds that it took, in turns; print and return the medians.
+
+    Args:
+        amount: what a round gets through, in `unit`.
+        rounds: the first is the one that the others are compared with.
+    """
+    for name, round_ in rounds.items():
+        say(f"{name}: {round_():.1f} s the first time")  # graphs, XLA, caches
+    seconds = {name: [] for name in rounds}
+    for number in range(ROUNDS):
+        for name, round_ in rounds.items():
+            seconds[name].append(round_())
+        say(f"round {number + 1} of {ROUNDS} done")
+    medians = {name: amount / statistics.median(times) for name, times in seconds.items()}
+    own = next(iter(medians.values()))
+    rows = [[name, f"{rate:,.0f}", f"{own / rate:.2f}"] for name, rate in medians.items()]
+    tables.print_table(title, ["system", f"{unit}/s", "this task is faster by"], rows)
+    return {f"{unit}_per_second": medians, "rounds": seconds}
+
+
+def training(model, batches) -> Callable[[], float]:
+    """A round of training: a step of a compiled Keras model on each of these NumPy batches."""
+    unknown = lambda array: [None] * min(array.ndim, 2)  # batch and time
+    shapes = tuple(tf.TensorSpec([*unknown(a), *a.shape[2:]], a.dtype) for a in batches[0])
+    stream = iter(tf.data.Dataset.from_generator(lambda: itertools.cycle(batches), output_signature=shapes))
+    model.make_train_function()
+
+    def round_():
+        began = time.perf_counter()
+        for _ in batches:
+            logs = model.train_function(stream)
+        float(logs["loss"])  # wait for it
+        return time.perf_counter() - began
+
+    return round_
