@@ -93,6 +93,16 @@ class Ner(Task):
             word_dim=48, character_units=24, units=64, epochs=8, batch_size=32, learning_rate=4e-3, dropout=0.3
         ),
         "base": dict(epochs=30, batch_size=32, learning_rate=2e-3, patience=6),
+        "conll2003": dict(
+            init="runs/pretrain/ner",
+            units=320,
+            epochs=12,
+            batch_size=32,
+            learning_rate=1.5e-3,
+            averaging=0.999,
+            patience=0,
+            quantize=True,
+        ),  # step 2 of recipes/ner, which makes the shipped model
     }
     monitor = ("f1", "max")
     intended_use = "Finding names in English sentences, and telling what they name."

@@ -90,6 +90,7 @@ def test_answers_tokens_in_place_of_a_string(model):
     tokens = ["Ana", "Silva", "went", "to", "New", "York", "."]
     cut, text = model([tokens, " ".join(tokens)])
     assert cut == text and cut["tokens"] == tokens
+    assert model(tf.ragged.constant([tokens, ["Ana"]]))[0] == cut
 
 
 def test_odd_inputs_get_an_answer(model):

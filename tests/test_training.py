@@ -1,6 +1,7 @@
 """Fit: schedules, clipping, stopping, and going on after a kill."""
 
 import csv
+import dataclasses
 import itertools
 import math
 import re
@@ -256,3 +257,22 @@ def test_float16_trains_with_a_scaled_loss(tmp_path):
         model = line(config, 16)
     _, state, _ = fit(config, tmp_path, model=model)
     assert state.history[1]["dev_loss"] < state.history[0]["dev_loss"]
+
+
+def test_the_moving_average_is_what_is_scored_and_kept(tmp_path):
+    config = TrainingConfig(epochs=2, averaging=0.9, optimizer="sgd", schedule="constant", warmup=0.0, patience=0)
+    steps, average = [], None
+
+    class Recorder(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            steps.append(self.model.get_weights())
+
+    plain = line(dataclasses.replace(config, averaging=0.0), 16)
+    plain.fit(batches().repeat(), steps_per_epoch=16, verbose=0, callbacks=[Recorder()])
+    for i, weights in enumerate(steps):
+        average = weights if i == 0 else [0.9 * a + 0.1 * w for a, w in zip(average, weights, strict=True)]
+    model, state, _ = fit(config, tmp_path)
+    for found, expected in zip(model.get_weights(), average, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    loss = float(np.mean((X @ average[0] + average[1] - Y) ** 2))
+    assert state.history[-1]["dev_loss"] == pytest.approx(loss, rel=1e-5)

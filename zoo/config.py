@@ -39,6 +39,9 @@ class TrainingConfig:
     warmup: float = setting(0.05, "share of the steps in which the learning rate rises", minimum=0.0, maximum=1.0)
     decay: float = setting(1.0, "share of the steps in which a linear schedule falls", minimum=0.0, maximum=1.0)
     weight_decay: float = setting(0.0, "decoupled weight decay (adamw)", minimum=0.0)
+    averaging: float = setting(
+        0.0, "momentum of the moving average of the weights, which is what is kept; 0: no average", minimum=0, maximum=1
+    )
     clip_norm: float = setting(1.0, "gradients are scaled down to this global norm; 0: never", minimum=0.0)
     patience: int = setting(3, "epochs without a better dev score before training stops; 0: never stops", minimum=0)
     precision: str = setting("float32", "of products", choices=("float32", "mixed_bfloat16", "mixed_float16"))

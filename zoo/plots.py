@@ -84,5 +84,5 @@ def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
         bars = axes.barh(list(values)[::-1], list(values.values())[::-1])
         axes.bar_label(bars, fmt="%.3f" if title != "errors" else "%d", padding=2)
         axes.set(title=title)
-        axes.margins(x=0.18)
+        axes.margins(x=0.3)
     return _save(figure, path)

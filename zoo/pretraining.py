@@ -32,16 +32,17 @@ class BidirectionalLanguageModel(keras.Model):
 
     Args:
         embedding: `keras.layers.Embedding` of the words, whose matrix the softmax shares.
-        encoder: what makes vectors of the input: the embedding itself, of ids `[batch, time]`, or a `TokenEncoder`
-            around it, of `[batch, time, features]`, of which the first are the words' ids.
         recurrent: `keras.layers.Bidirectional`, `merge_mode="concat"`, returning sequences.
         negatives: number of sampled words that a batch shares.
         dropout: on the recurrent outputs.
+        encoder: what makes vectors of the input. By default the embedding, of ids `[batch, time]`; or a `TokenEncoder`
+            around it, of `[batch, time, features]`, of which the first are the words' ids.
     """
 
-    def __init__(self, embedding, encoder, recurrent, negatives=1024, dropout=0.1, **kwargs):
+    def __init__(self, embedding, recurrent, negatives=1024, dropout=0.1, encoder=None, **kwargs):
         super().__init__(**kwargs)
-        self.embedding, self.encoder, self.recurrent, self.negatives = embedding, encoder, recurrent, negatives
+        self.embedding, self.recurrent, self.negatives = embedding, recurrent, negatives
+        self.encoder = encoder or embedding
         self.forward_query = keras.layers.Dense(embedding.output_dim, name="forward_query")
         self.backward_query = keras.layers.Dense(embedding.output_dim, name="backward_query")
         self.dropout = keras.layers.Dropout(dropout)
@@ -121,10 +122,8 @@ def pretrain(train: list[str], dev: list[str], config: Config, folder: pathlib.P
     ids, dev_ids = running_text([train[i] for i in order], vocabulary), running_text(dev, vocabulary)
     say(f"{len(ids):,} words to train on, {len(dev_ids):,} to measure on; results in {folder}/")
     with training.precision(config.precision):
-        embedding = keras.layers.Embedding(len(vocabulary), config.embedding_dim, name="embedding")
         model = BidirectionalLanguageModel(
-            embedding,
-            embedding,
+            keras.layers.Embedding(len(vocabulary), config.embedding_dim, name="embedding"),
             keras.layers.Bidirectional(LSTM(config.units, return_sequences=True), name="recurrent"),
             config.negatives,
             config.dropout,

@@ -39,7 +39,7 @@ class Model:
         """Answer a list of inputs, or a single one: strings, or lists of tokens if the model takes them."""
         if isinstance(inputs, (str, bytes)):
             return self([inputs])[0]
-        inputs = list(inputs)
+        inputs = inputs.to_list() if hasattr(inputs, "to_list") else list(inputs)  # a ragged tensor's rows are lists
         cut = [isinstance(value, (list, tuple)) for value in inputs]
         if any(cut) and "tokens" in self._module.signatures:
             tokens = iter(_answers(self.batched("tokens", [v for v, c in zip(inputs, cut, strict=True) if c])))

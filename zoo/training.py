@@ -40,12 +40,14 @@ def optimizer(config, steps: int) -> keras.optimizers.Optimizer:
     else:
         fall = int(config.decay * (steps - warmup)) if config.schedule == "linear" else 0
         rate = LinearSchedule(config.learning_rate, steps, warmup, fall)
-    clip = config.clip_norm or None
+    options = dict(global_clipnorm=config.clip_norm or None, use_ema=config.averaging > 0)
+    if config.averaging:
+        options["ema_momentum"] = config.averaging
     if config.optimizer == "adamw":
-        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, global_clipnorm=clip)
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **options)
     if config.optimizer == "sgd":
-        return keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=clip)
-    return keras.optimizers.Adam(rate, global_clipnorm=clip)
+        return keras.optimizers.SGD(rate, momentum=0.9, **options)
+    return keras.optimizers.Adam(rate, **options)
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -165,14 +167,15 @@ def fit(
     score_name, direction = monitor
     while state.step < total and not _stalled(state, config.patience):
         _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say)
-        scores = score(model, dev)
         epoch = state.step // steps_per_epoch
+        with averaged(model):
+            scores = score(model, dev)
+            merit = scores[score_name] if direction == "max" else -scores[score_name]
+            if state.best is None or merit > state.best:
+                state.best, state.best_epoch = merit, epoch
+                save_weights(model, folder / "best.npz")
         row = {"epoch": epoch, **state.history.pop(), **{f"dev_{k}": v for k, v in scores.items()}}
         state.history.append(row)
-        merit = scores[score_name] if direction == "max" else -scores[score_name]
-        if state.best is None or merit > state.best:
-            state.best, state.best_epoch = merit, epoch
-            save_weights(model, folder / "best.npz")
         with board.as_default(step=epoch):
             for name, value in row.items():
                 if name != "epoch":
@@ -223,6 +226,21 @@ def _one_epoch(model, batches, state, steps_per_epoch, config, checkpoint, say):
 
 def _metric_variables(model: keras.Model) -> list:
     return [variable for metric in model.metrics for variable in metric.variables]
+
+
+@contextlib.contextmanager
+def averaged(model: keras.Model):
+    """Inside, the model's weights are the moving averages that its optimiser keeps, if it does."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    kept = [tf.identity(variable.value) for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
 
 
 def score(model: keras.Model, batches: tf.data.Dataset) -> dict[str, float]:

@@ -78,7 +78,7 @@ def main(reviews: str, news: str, folder: str = "runs/pretrain/ner") -> None:
         )
         recurrent = keras.layers.Bidirectional(LSTM(config.units, return_sequences=True), name="recurrent")
         model = pretraining.BidirectionalLanguageModel(
-            encoder.embedding, encoder, recurrent, config.negatives, config.dropout
+            encoder.embedding, recurrent, config.negatives, config.dropout, encoder
         )
         model(tf.zeros([1, config.length, table.shape[1]], tf.int32))
     model.compile(training.optimizer(config, config.epochs * config.steps), jit_compile=False)

@@ -178,7 +178,7 @@ def test_fit_learns_what_the_scores_alone_cannot_say(policy, tmp_path):
     likelihood = crf.log_likelihood(model(ids), tags, ids > 0).numpy()
     loss, accuracy = model.evaluate(ids, tags, batch_size=256, verbose=0)
     np.testing.assert_allclose(loss, -likelihood.sum() / (ids > 0).sum(), rtol=1e-3)
-    best, _ = crf.decode(model(ids), ids > 0)
+    best, _ = crf.decode(model(ids))
     np.testing.assert_allclose(accuracy, (best.numpy() == tags)[ids > 0].mean(), atol=1e-6)
 
     model.save(tmp_path / "model.keras")

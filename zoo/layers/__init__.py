@@ -1,8 +1,23 @@
 """The recurrent layers of the zoo, and what the tasks build on them."""
 
+from zoo.layers.crf import CRF, CRFAccuracy, CRFLoss
 from zoo.layers.parallel import LRU, MinGRU, MinLSTM
 from zoo.layers.pooling import SequencePooling
 from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
 from zoo.layers.stack import RecurrentStack
+from zoo.layers.tokens import TokenEncoder
 
-__all__ = ["GRU", "LRU", "LSTM", "MinGRU", "MinLSTM", "RecurrentStack", "SequencePooling", "SimpleRNN"]
+__all__ = [
+    "CRF",
+    "CRFAccuracy",
+    "CRFLoss",
+    "GRU",
+    "LRU",
+    "LSTM",
+    "MinGRU",
+    "MinLSTM",
+    "RecurrentStack",
+    "SequencePooling",
+    "SimpleRNN",
+    "TokenEncoder",
+]

@@ -60,7 +60,7 @@ class CRF(keras.layers.Layer):
             have no probability. None allows everything.
 
     Inputs: `potentials` float `[batch, time, tags]`; `mask` bool `[batch, time]`, by default the input's: true steps
-        form the chain, wherever the others are.
+        form the chain, wherever the others are. The methods take both likewise.
     Outputs: the potentials, float32, with their mask; with `decode=True` the best path, int32 `[batch, time]`.
 
     Raises:
@@ -71,7 +71,7 @@ class CRF(keras.layers.Layer):
     ...     keras.layers.Embedding(1000, 32, mask_zero=True),
     ...     keras.layers.Bidirectional(LSTM(32, return_sequences=True)), keras.layers.Dense(5), crf])
     >>> model.compile("adam", loss=CRFLoss(), metrics=[CRFAccuracy()])
-    >>> tags, probability = crf.decode(model(ids), ids != 0)
+    >>> tags, probability = crf.decode(model(ids))
     """
 
     def __init__(self, tags, constraints=None, **kwargs):
@@ -154,21 +154,18 @@ class CRFLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):
-        mask = getattr(y_pred, "_keras_mask", None)
         if not hasattr(y_pred, "_crf"):
             raise ValueError("CRFLoss is of a CRF's own output; got a tensor from elsewhere")
-        likelihood = y_pred._crf.log_likelihood(y_pred, y_true, mask)
-        mask = tf.ones(tf.shape(y_pred)[:2], tf.bool) if mask is None else mask
-        steps = tf.cast(mask, tf.float32)
+        likelihood, mask = y_pred._crf.log_likelihood(y_pred, y_true), _mask_of(y_pred)
+        steps = tf.ones(tf.shape(y_pred)[:2]) if mask is None else tf.cast(mask, tf.float32)
         return -steps * (likelihood / tf.maximum(tf.reduce_sum(steps, 1), 1))[:, None]
 
 
 def best_tags(y_pred):
     """The best path of a `CRF`'s output, or the best tag at each step of other scores; int32 `[batch, time]`."""
-    mask = getattr(y_pred, "_keras_mask", None)
     if hasattr(y_pred, "_crf"):
-        return y_pred._crf.decode(y_pred, mask)[0]
-    tags = tf.argmax(y_pred, -1, tf.int32)
+        return y_pred._crf.decode(y_pred)[0]
+    tags, mask = tf.argmax(y_pred, -1, tf.int32), _mask_of(y_pred)
     return tags if mask is None else tf.where(mask, tags, 0)
 
 
@@ -180,12 +177,16 @@ class CRFAccuracy(keras.metrics.Mean):
         super().__init__(name=name, **kwargs)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = _mask_of(y_pred)
         right = tf.cast(tf.equal(best_tags(y_pred), tf.cast(y_true, tf.int32)), tf.float32)
         if mask is not None:
             steps = tf.cast(mask, tf.float32)
             sample_weight = steps if sample_weight is None else steps * tf.reshape(sample_weight, [-1, 1])
         return super().update_state(right, sample_weight)
+
+
+def _mask_of(tensor):
+    return getattr(tensor, "_keras_mask", None)
 
 
 class _Chain:
@@ -195,6 +196,7 @@ class _Chain:
     """
 
     def __init__(self, potentials, mask):
+        mask = _mask_of(potentials) if mask is None else mask
         self.potentials, self.order = tf.cast(potentials, tf.float32), None
         batch, steps = tf.unstack(tf.shape(potentials)[:2])
         self.lengths = tf.fill([batch], steps)

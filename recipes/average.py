@@ -1,8 +1,8 @@
-"""Step 7 of the recipe: the mean of the weights of several runs that started from the same one (Wortsman et al. 2022).
+"""The mean of the weights of several runs that started from the same ones (Wortsman et al. 2022).
 
 Replaces the weights of the run and exports it anew.
 
-python recipes/sentiment/average.py --data ../shared/data/sentiment/imdb \\
+python recipes/average.py sentiment --data ../shared/data/sentiment/imdb \\
     --others runs/pretrain/imdb/{classifier,adversarial}
 """
 
@@ -16,6 +16,7 @@ from zoo import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", help="TASK of the runs")
     parser.add_argument("--data", required=True, help="DATA of the run")
     parser.add_argument("--others", type=pathlib.Path, nargs="+", required=True, help="folders of the other runs")
     arguments = parser.parse_args()
@@ -23,7 +24,7 @@ def main() -> None:
     from zoo import training
     from zoo.run import Run
 
-    run = Run("sentiment", arguments.data)
+    run = Run(arguments.task, arguments.data)
     model = run.trained().build()
     weights = []
     for folder in (run.folder, *arguments.others):
