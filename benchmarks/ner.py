@@ -13,15 +13,13 @@ import dataclasses
 import importlib.metadata
 import json
 import pathlib
-import statistics
 import tempfile
 import time
 
 import tensorflow as tf
 
 from benchmarks import flair_tagger, timing
-from zoo import serving, tables
-from zoo.errors import ZooError
+from zoo import serving
 from zoo.run import Run, say
 
 BATCHES = 12  # of each round
@@ -33,7 +31,8 @@ def main(arguments) -> None:
     changes = dict(precision="float32", dropout=0.0, word_dropout=0.0, init="", quantize=False, min_count=1)
     config = dataclasses.replace(run.configure(), **changes)
     say(f"{run.corpus.source}; {config.units} cells, batch {config.batch_size}, median of {timing.ROUNDS} rounds")
-    results = {**throughput(run, config), "latency_ms": latency()}
+    sentences = {f"{words} tokens": " ".join(SENTENCE.split()[:words]) for words in (7, 20)}
+    results = {**throughput(run, config), "latency_ms": timing.latency("ner", sentences)}
     if arguments.out:
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
         say(f"written: {arguments.out}")
@@ -82,23 +81,3 @@ def throughput(run: Run, config) -> dict:
             "training": timing.rates("training", "tokens", count, training),
             "tagging": timing.rates("tagging", "tokens", count, tagging),
         }
-
-
-def latency(calls: int = 50) -> dict:
-    """Milliseconds for one sentence through the shipped SavedModel, raw text in, entities out."""
-    try:
-        model = serving.load("ner")
-    except ZooError as error:
-        say(f"no latency: {error}")
-        return {}
-    times = {}
-    for words in (7, 20):
-        sentence, seconds = " ".join(SENTENCE.split()[:words]), []
-        for _ in range(calls + 3):
-            began = time.perf_counter()
-            model(sentence)
-            seconds.append(time.perf_counter() - began)
-        times[words] = 1000 * statistics.median(seconds[3:])
-    rows = [[f"{words} tokens", f"{ms:.1f}"] for words, ms in times.items()]
-    tables.print_table("latency of one sentence", ["sentence", "ms"], rows)
-    return times

@@ -18,7 +18,6 @@ import dataclasses
 import importlib.metadata
 import itertools
 import json
-import statistics
 import time
 
 import keras
@@ -39,12 +38,18 @@ def main(arguments) -> None:
     config = dataclasses.replace(run.configure(), precision="float32", dropout=0.0)
     rounds = f"median of {timing.ROUNDS} rounds"
     say(f"{run.corpus.source}; {config.units} cells, batch {config.batch_size}, float32, {rounds}")
-    results = {"training": throughput(run, config), "latency_ms": latency()}
+    results = {"training": throughput(run, config), "latency_ms": timing.latency("sentiment", reviews())}
     if arguments.data:
         results["accuracy"] = bigrams(run)
     if arguments.out:
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
         say(f"written: {arguments.out}")
+
+
+def reviews() -> dict[str, str]:
+    """A short one, and one of the mean length of IMDB."""
+    words = ("the film was not as good as I had hoped " * 26).split()
+    return {f"{count} words": " ".join(words[:count]) for count in (20, 230)}
 
 
 # Training -------------------------------------------------------------------------------------------------------------
@@ -90,30 +95,6 @@ def keras_timer(task, lstm, batches):
         return timing.training(task.compiled(1000), batches)
     finally:
         stack.CELLS["lstm"] = kept
-
-
-# Latency --------------------------------------------------------------------------------------------------------------
-
-
-def latency(calls: int = 30) -> dict:
-    """Milliseconds for one review through the shipped SavedModel, raw text in, label out."""
-    try:
-        model = serving.load("sentiment")
-    except ZooError as error:
-        say(f"no latency: {error}")
-        return {}
-    times = {}
-    for words in (20, 230):  # 230: the mean of IMDB
-        review = " ".join(("the film was not as good as I had hoped " * 26).split()[:words])
-        seconds = []
-        for _ in range(calls + 3):
-            began = time.perf_counter()
-            model(review)
-            seconds.append(time.perf_counter() - began)
-        times[words] = 1000 * statistics.median(seconds[3:])
-    rows = [[f"{words} words", f"{ms:.1f}"] for words, ms in times.items()]
-    tables.print_table(f"latency of one review, {model.path.parent.name}/{model.path.name}", ["review", "ms"], rows)
-    return times
 
 
 # Accuracy -------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from zoo import tables
+from zoo import serving, tables
+from zoo.errors import ZooError
 from zoo.run import say
 
 ROUNDS = 5
@@ -51,3 +52,23 @@ def training(model, batches) -> Callable[[], float]:
         return time.perf_counter() - began
 
     return round_
+
+
+def latency(task: str, inputs: dict[str, str], calls: int = 40) -> dict[str, float]:
+    """Milliseconds for one input through the shipped SavedModel of a task, raw text in, answer out; medians."""
+    try:
+        model = serving.load(task)
+    except ZooError as error:
+        say(f"no latency: {error}")
+        return {}
+    times = {}
+    for name, text in inputs.items():
+        seconds = []
+        for _ in range(calls + 3):
+            began = time.perf_counter()
+            model(text)
+            seconds.append(time.perf_counter() - began)
+        times[name] = 1000 * statistics.median(seconds[3:])
+    rows = [[name, f"{ms:.1f}"] for name, ms in times.items()]
+    tables.print_table(f"latency of one input, {task}/{model.path.name}", ["input", "ms"], rows)
+    return times
