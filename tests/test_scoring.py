@@ -94,3 +94,36 @@ def test_pictures(report, tmp_path):
     for picture in pictures:
         pixels = matplotlib.image.imread(picture)
         assert min(pixels.shape[:2]) > 200 and pixels[..., :3].std() > 0.01
+
+
+def test_entities_by_hand():
+    tokens = [["Ana", "Silva", "left", "Porto"], ["New", "York", "and", "Bank", "of", "Lisbon"], ["no", "one"]]
+    true = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", "I-LOC", "O", "B-ORG", "I-ORG", "I-ORG"], ["O", "O"]]
+    found = [["B-PER", "I-PER", "O", "B-ORG"], ["O", "B-LOC", "O", "O", "O", "B-LOC"], ["B-PER", "O"]]
+    report = scoring.entities(tokens, true, found, [[0.9, 0.4], [0.6, 0.3], [0.2]], {"Ana Silva", "Porto"})
+    assert (report["sentences"], report["tokens"], report["entities"]) == (3, 12, 4)
+    assert (report["precision"], report["recall"], report["f1"]) == pytest.approx((1 / 5, 1 / 4, 2 / 9))
+    low, high = report["f1_95"]
+    assert 0 <= low < report["f1"] < high <= 1
+    assert report["classes"]["PER"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "entities": 1}
+    assert report["errors"] == {
+        "wrong type": 1,  # Porto
+        "wrong boundaries": 1,  # York
+        "wrong type and boundaries": 1,  # Lisbon
+        "missed": 0,
+        "invented": 1,  # no
+    }
+    assert report["confusion"]["LOC"] == {"LOC": 1, "ORG": 1, "PER": 0, "none": 0}
+    assert report["confusion"]["ORG"]["LOC"] == report["confusion"]["none"]["PER"] == 1
+    assert report["novelty"] == {"known": {"recall": 0.5, "entities": 2}, "new": {"recall": 0.0, "entities": 2}}
+    assert report["calibration_error"] == pytest.approx((0.1 + 0.4 + 0.6 + 0.3 + 0.2) / 5)
+
+
+def test_entities_where_there_are_none(recwarn):
+    report = scoring.entities([["no"]], [["O"]], [["O"]], [[]])
+    assert (report["f1"], report["entities"], report["classes"], report["token_accuracy"]) == (
+        0,
+        0,
+        {},
+        1,
+    ) and not recwarn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import seqeval.metrics
 from scipy import stats
@@ -90,7 +92,9 @@ def entities(tokens, true, predicted, confidences, known=frozenset()) -> dict:
         truth, "none" is no entity), recall of known and of new entities, and the calibration of the confidences.
     """
     options = dict(mode="strict", scheme=IOB2, zero_division=0)
-    table = seqeval.metrics.classification_report(true, predicted, output_dict=True, **options)
+    with warnings.catch_warnings():  # of a mean over no types, where nothing is an entity
+        warnings.simplefilter("ignore", RuntimeWarning)
+        table = seqeval.metrics.classification_report(true, predicted, output_dict=True, **options)
     micro = table.pop("micro avg")
     types = sorted(name for name in table if not name.endswith(" avg"))
     confusion = {row: dict.fromkeys([*types, "none"], 0) for row in [*types, "none"]}
