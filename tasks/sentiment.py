@@ -114,11 +114,9 @@ class Sentiment(Task):
         column, label = _text_and_label(builder.info)
         names = tf.constant([NAMES.get(name, name) for name in builder.info.features[label].names])
         splits = {}
-        for split, candidates in files.SPLITS.items():
-            name = next((c for c in candidates if c in builder.info.splits), None)
-            if name:
-                raw = builder.as_dataset(split=name, shuffle_files=False)
-                splits[split] = raw.map(lambda e: {"text": e[column], "label": tf.gather(names, e[label])})
+        for split, name in files.splits_among(builder.info.splits).items():
+            raw = builder.as_dataset(split=name, shuffle_files=False)
+            splits[split] = raw.map(lambda e: {"text": e[column], "label": tf.gather(names, e[label])})
         return splits
 
     @classmethod

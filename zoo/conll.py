@@ -4,7 +4,7 @@
     IOB2    B-X on the first token of every span, I-X on the others
     BIOES   S-X on a span of one token, else B-X, I-X ..., E-X; also written with L for E and U for S
 
-Tags leave this module in IOB2; the models' own are `tasks.ner`'s matter.
+Tags leave this module in IOB2; those of the models are numbered in `zoo.spans`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def read_file(path: pathlib.Path) -> list[Sentence]:
     sentences, tokens, tags, columns, replaced = [], [], [], 0, 0
     with open(path, encoding="utf-8-sig", errors="replace") as file:  # any line ends
         for number, line in enumerate([*file, ""], 1):
-            fields = line.rstrip().split("\t") if "\t" in line.rstrip() else line.split()
-            if not line.strip() or fields[0] == "-DOCSTART-":
+            line = line.rstrip()
+            fields = line.split("\t") if "\t" in line else line.split()
+            if not line or fields[0] == "-DOCSTART-":
                 if tokens:
                     sentences.append(Sentence(tokens, tags, number - len(tokens)))
                     tokens, tags = [], []

@@ -22,6 +22,12 @@ REPLACEMENT = "\ufffd"
 csv.field_size_limit(2**31 - 1)  # a book is a legitimate field
 
 
+def splits_among(names) -> dict[str, str]:
+    """Split -> the first of its usual names that is among these; those that there are."""
+    found = {split: next((name for name in usual if name in names), None) for split, usual in SPLITS.items()}
+    return {split: name for split, name in found.items() if name}
+
+
 @contextlib.contextmanager
 def replacing(path: pathlib.Path):
     """A temporary path beside `path`, to write to; it takes the place of `path` if the block comes to its end."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from zoo import conll
 from zoo.errors import ZooError
+from zoo.files import splits_among
 from zoo.layers.crf import best_tags
 
 PARTS = "BIES"
@@ -42,8 +43,6 @@ def from_tfds(builder) -> dict[str, tf.data.Dataset]:
     """
     import tensorflow_datasets as tfds
 
-    from zoo.files import SPLITS
-
     features = builder.info.features
     inner = {name: f.feature for name, f in features.items() if isinstance(f, tfds.features.Sequence)}
     texts = [n for n, f in inner.items() if isinstance(f, tfds.features.Text) and n in ("tokens", "words")]
@@ -54,16 +53,14 @@ def from_tfds(builder) -> dict[str, tf.data.Dataset]:
             f"tags among its features, found {', '.join(features)}"
         )
     names, splits = inner[tags[0]].names, {}
-    for split, candidates in SPLITS.items():
-        name = next((c for c in candidates if c in builder.info.splits), None)
-        if name:
-            rows = builder.as_dataset(split=name, shuffle_files=False).as_numpy_iterator()
-            pairs = [(list(row[texts[0]]), [names[i] for i in row[tags[0]]]) for row in rows]
-            splits[split] = examples([_sentence(*pair) for pair in pairs])
-            odd = sum(len(tokens) != len(tags_) for tokens, tags_ in pairs)
-            if odd:
-                what = f"zoo: note: TFDS {builder.info.full_name}, {name}: {odd} sentences"
-                print(f"{what} have not as many tags as tokens; cut to the fewer", file=sys.stderr)
+    for split, name in splits_among(builder.info.splits).items():
+        rows = builder.as_dataset(split=name, shuffle_files=False).as_numpy_iterator()
+        pairs = [(list(row[texts[0]]), [names[i] for i in row[tags[0]]]) for row in rows]
+        splits[split] = examples([_sentence(*pair) for pair in pairs])
+        odd = sum(len(tokens) != len(tags_) for tokens, tags_ in pairs)
+        if odd:
+            what = f"zoo: note: TFDS {builder.info.full_name}, {name}: {odd} sentences"
+            print(f"{what} have not as many tags as tokens; cut to the fewer", file=sys.stderr)
     return splits
 
 

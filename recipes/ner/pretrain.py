@@ -43,7 +43,8 @@ def main(reviews: str, news: str, folder: str = "runs/pretrain/ner") -> None:
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(config.seed)
-    texts = [row[0] for name in ("train", "unlabelled") for row in _column(pathlib.Path(reviews) / f"{name}.csv.gz")]
+    tables = (pathlib.Path(reviews) / f"{name}.csv.gz" for name in ("train", "unlabelled"))
+    texts = [review for path in tables for _, (review,) in files.table(path, ["text"])]
     sentences = conll.read(pathlib.Path(news))
     forms, stream, dev = _streams(texts, sentences)
     words, characters = collections.Counter(), collections.Counter()
@@ -91,10 +92,6 @@ def main(reviews: str, news: str, folder: str = "runs/pretrain/ner") -> None:
     training.fit(model, batches, measured, config, folder, config.steps, ("loss", "min"), fingerprint)
     with replacing(folder / "encoder.npz") as temporary, open(temporary, "wb") as file:
         np.savez(file, *encoder.get_weights(), *recurrent.get_weights())
-
-
-def _column(path: pathlib.Path):
-    return [row for _, row in files.table(path, ["text"])]
 
 
 def _streams(texts, sentences):
