@@ -39,7 +39,7 @@ list: $(ZOO)
 	@$(ZOO) list
 
 test: $(VENV)/dev
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
