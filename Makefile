@@ -29,7 +29,7 @@ export: $(ZOO)
 	@$(ZOO) export $(TASK) $(OPTIONS) $${OUT:+--out "$$OUT"} $${FACTS:+--facts "$$FACTS"}
 
 predict: $(ZOO)
-	@$(ZOO) predict $(TASK) $${MODEL:+--model "$$MODEL"} $${FILE:+--file "$$FILE"} $${INPUT+-- "$$INPUT"}
+	@$(ZOO) predict $(TASK) $${MODEL:+--model "$$MODEL"} $${FILE:+--file "$$FILE"} $${OUT:+--out "$$OUT"} $${INPUT+-- "$$INPUT"}
 
 tune: $(ZOO)
 	@$(ZOO) tune $(TASK) $(OPTIONS) $(CONFIGURATION) $${TUNER:+--tuner "$$TUNER"} \

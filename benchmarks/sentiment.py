@@ -56,7 +56,8 @@ def reviews() -> dict[str, str]:
 
 
 def throughput(run: Run, config) -> dict:
-    task, batches, *_ = run.prepare(config)
+    task = run.prepare(config)
+    batches, *_ = run.batches(task)
     sample = [(x.numpy(), y.numpy()) for x, y in batches.take(BATCHES)]
     fixed = [(_to_width(x, FIXED), y) for x, y in sample]
     stock = f"keras.layers.LSTM {keras.__version__}"

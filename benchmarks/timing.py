@@ -38,9 +38,9 @@ def rates(title: str, unit: str, amount: float, rounds: dict[str, Callable[[], f
 
 
 def training(model, batches) -> Callable[[], float]:
-    """A round of training: a step of a compiled Keras model on each of these NumPy batches."""
+    """A round of training: a step of a compiled Keras model on each of these batches, structures of NumPy arrays."""
     unknown = lambda array: [None] * min(array.ndim, 2)  # batch and time
-    shapes = tuple(tf.TensorSpec([*unknown(a), *a.shape[2:]], a.dtype) for a in batches[0])
+    shapes = tf.nest.map_structure(lambda a: tf.TensorSpec([*unknown(a), *a.shape[2:]], a.dtype), batches[0])
     stream = iter(tf.data.Dataset.from_generator(lambda: itertools.cycle(batches), output_signature=shapes))
     model.make_train_function()
 

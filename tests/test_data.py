@@ -189,7 +189,7 @@ def encode(examples):
 
 def batched(batch_size, seed=None):
     examples = tf.data.Dataset.from_tensor_slices({"n": np.arange(len(LENGTHS)) + 1, "length": LENGTHS})
-    return data.batches(examples, encode, batch_size, 64, seed)
+    return data.batches(data.encoded(examples, encode), batch_size, 64, seed)
 
 
 def test_padding_is_never_wider_than_the_longest_of_the_batch_and_wastes_less_than_half():
@@ -231,3 +231,32 @@ def test_skipping_leads_to_the_same_batches():
     whole, rest = batched(4, 3).take(45), batched(4, 3).skip(30).take(15)
     after = [n.tolist() for _, n in whole.as_numpy_iterator()][30:]
     assert after == [n.tolist() for _, n in rest.as_numpy_iterator()]
+
+
+def _times(x, n, factor):
+    return x | {"b": x["b"] * factor}, n
+
+
+def changed(seed):
+    """Batches whose examples are changed by a random number each: [target, number], in order."""
+    examples = tf.data.Dataset.range(20).map(lambda n: ({"a": tf.fill([n + 1], n), "b": tf.ones([n + 1])}, n))
+    draw = lambda examples, seed: _times(*examples[0], tf.random.stateless_uniform([], seed))
+    batches = data.batches(examples, 4, 64, seed, augment=draw).take(15)
+    return [(n.tolist(), x["b"][:, 0].tolist()) for x, n in batches.as_numpy_iterator()]
+
+
+def test_augmentation_is_new_in_every_pass_and_follows_from_the_seed():
+    first, again, other = map(changed, (3, 3, 4))
+    assert first == again != other
+    drawn = [value for _, values in first for value in values]
+    assert len(set(drawn)) == len(drawn) == 60 and min(drawn) > 0 and max(drawn) < 1
+
+
+def test_encoded_examples_in_memory_are_read_once():
+    reads = []
+    count = lambda: (reads.append(n) or n for n in range(1, 8))
+    examples = tf.data.Dataset.from_generator(count, output_signature=tf.TensorSpec([], tf.int32))
+    kept = examples.map(lambda n: (tf.fill([n], n), n)).cache()
+    assert data.count(kept) == 7
+    list(data.batches(kept, 2, 64, seed=1).take(20))
+    assert len(reads) == 7

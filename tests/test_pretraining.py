@@ -115,7 +115,7 @@ def test_a_task_starts_from_the_encoder(pretrained, corpus, tmp_path):
     folder, _ = pretrained
     config = Config(embedding_dim=8, units=12, init=str(folder))
     run = Run("sentiment", str(corpus), tmp_path)
-    task, *_ = run.prepare(config)
+    task = run.prepare(config)
     assert task.assets["vocabulary"][:2] == [text.PADDING, text.UNKNOWN]
     assert set(task.assets["vocabulary"][2:]) == {"one", "two", "three", "four", "five"}
     model = task.compiled(1)
@@ -136,7 +136,7 @@ def test_a_task_starts_from_a_run(tiny, corpus, tmp_path):
     from zoo.run import Run
 
     run = Run("sentiment", str(corpus), tmp_path)
-    task, *_ = run.prepare(run.configure("small", ["embedding_dim=8", "units=8", f"init={tiny.folder}"]))
+    task = run.prepare(run.configure("small", ["embedding_dim=8", "units=8", f"init={tiny.folder}"]))
     trained, model = tiny.model()
     assert task.assets["vocabulary"] == trained.assets["vocabulary"]
     for found, expected in zip(task.compiled(1).get_weights(), model.get_weights(), strict=True):

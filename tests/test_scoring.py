@@ -1,12 +1,15 @@
 """Scores against numbers counted by hand, and the pictures of them."""
 
+import json
 import math
 
 import matplotlib.image
 import numpy as np
 import pytest
+import sklearn.metrics
 
 from zoo import plots, scoring, tables
+from zoo.errors import ZooError
 
 NAMES = ["negative", "positive"]
 #               P(positive)  true  words
@@ -127,3 +130,181 @@ def test_entities_where_there_are_none(recwarn):
         {},
         1,
     ) and not recwarn
+
+
+FRAME_NAMES = ["sil", "a", "b", "c", "d", "e"]
+CLIPS = [  # true and predicted, a letter a frame; - is silence
+    ("-aaacc--", "-aabc---"),
+    ("bbbbdd", "bccdcc"),
+    ("c-", "cc"),
+]
+TRAIN = [*("--ac-", "bbd", "a-dd"), "", "ax"]  # the last has a label that the model does not know
+
+
+def labelled(letters):
+    return ["sil" if letter == "-" else letter for letter in letters]
+
+
+def outputs(letters, p=0.6):
+    """Probabilities whose highest is p, of these labels."""
+    rest = (1 - p) / (len(FRAME_NAMES) - 1)
+    rows = np.eye(len(FRAME_NAMES))[[FRAME_NAMES.index(label) for label in labelled(letters)]]
+    return (rest + (p - rest) * rows).astype(np.float32).reshape(-1, len(FRAME_NAMES))
+
+
+@pytest.fixture(scope="module")
+def frames_report():
+    true, probabilities = zip(*((labelled(a), outputs(b)) for a, b in CLIPS), strict=True)
+    return scoring.frames(true, probabilities, FRAME_NAMES, {"sil"}, [labelled(clip) for clip in TRAIN])
+
+
+def test_frames_by_hand(frames_report):
+    report = frames_report
+    assert (report["clips"], report["clips_without_frames"], report["frames"]) == (3, 0, 16)
+    assert report["accuracy"] == pytest.approx((6 + 1 + 1) / 16)
+    assert report["accuracy_foreground"] == pytest.approx((3 + 1 + 1) / 12)
+    assert report["confusion"] == [
+        [3, 0, 0, 1, 0, 0],
+        [0, 2, 1, 0, 0, 0],
+        [0, 0, 1, 2, 1, 0],
+        [1, 0, 0, 2, 0, 0],
+        [0, 0, 0, 2, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+    ]
+    assert report["classes"]["b"] == pytest.approx({"precision": 1 / 2, "recall": 1 / 4, "f1": 1 / 3, "frames": 4})
+    assert report["classes"]["c"] == pytest.approx({"precision": 2 / 7, "recall": 2 / 3, "f1": 2 / 5, "frames": 3})
+    assert report["macro_f1"] == pytest.approx((3 / 4 + 4 / 5 + 1 / 3 + 2 / 5 + 0) / 5)  # e does not occur
+    assert report["calibration_error"] == pytest.approx(0.6 - 0.5)
+    assert [row["count"] for row in report["calibration"]] == [16]
+
+
+def test_frames_classes_are_those_of_scikit_learn(frames_report):
+    true = [label for a, _ in CLIPS for label in labelled(a)]
+    predicted = [label for _, b in CLIPS for label in labelled(b)]
+    table = sklearn.metrics.classification_report(
+        true, predicted, labels=FRAME_NAMES, output_dict=True, zero_division=0
+    )
+    for name, row in frames_report["classes"].items():
+        assert list(row.values()) == pytest.approx(list(table[name].values()))
+
+
+def test_segmentation_by_hand(frames_report):
+    report = frames_report
+    assert report["segments"] == 5  # a c, b d, c
+    assert report["edit"] == pytest.approx(((1 - 1 / 3) + (1 - 2 / 4) + 1) / 3)  # of abc, bcdc, c
+    # Overlaps: 2/3 of a, 1/2 of c; 1/4 of b, none of d; 1/2 of c. Predicted: 3 + 4 + 1.
+    assert report["f1_10"] == report["f1_25"] == pytest.approx(2 * 4 / (5 + 8))
+    assert report["f1_50"] == pytest.approx(2 * 3 / (5 + 8))
+    assert report["segment_error_rate"] == pytest.approx((1 + 2 + 0) / 5)
+    assert report["segment_error_rate_decoded"] == pytest.approx((0 + 1 + 1) / 5)  # ac, bc, and a word too many
+
+
+def test_segments_given_their_boundaries_by_hand(frames_report):
+    report = frames_report
+    assert report["segment_accuracy"] == pytest.approx(3 / 5)  # bccd is taken for c, as is cc
+    assert report["segment_accuracy_in_place"] == pytest.approx(4 / 5)  # of a and b it is b
+    assert report["segment_accuracy_by_place"] == [
+        {"place": 1, "labels": ["a", "b"], "segments": 2, "accuracy": 1.0},
+        {"place": 2, "labels": ["c", "d"], "segments": 2, "accuracy": 0.5},
+    ]
+
+
+def test_intervals_of_frames_draw_whole_clips(frames_report):
+    """Of 27 draws of three clips one is three times the worst and one three times the best: more than 2.5% each."""
+    assert frames_report["accuracy_95"] == pytest.approx([1 / 6, 6 / 8])
+    assert frames_report["accuracy_foreground_95"] == pytest.approx([1 / 6, 1])
+    assert frames_report["segment_accuracy_95"] == pytest.approx([0, 1])
+    assert frames_report["segment_accuracy_in_place_95"] == pytest.approx([1 / 2, 1])
+
+
+def test_frames_all_right():
+    true = [labelled("-aaacc--"), labelled("bd-")]
+    report = scoring.frames(true, [outputs("-aaacc--", 0.999), outputs("bd-", 0.999)], FRAME_NAMES, ["sil"], true)
+    ones = "accuracy accuracy_foreground macro_f1 edit f1_10 f1_25 f1_50 segment_accuracy segment_accuracy_in_place"
+    assert {name: report[name] for name in ones.split()} == dict.fromkeys(ones.split(), 1)
+    assert report["segment_error_rate"] == report["segment_error_rate_decoded"] == 0
+    assert report["accuracy_95"] == report["segment_accuracy_95"] == [1, 1]
+    assert report["calibration_error"] == pytest.approx(0.001, abs=1e-6)
+
+
+def test_frames_without_background_or_places(frames_report):
+    report = scoring.frames([list("aabb")], [outputs("abbb")], FRAME_NAMES)
+    assert set(frames_report) - set(report) == {
+        "accuracy_foreground",
+        "accuracy_foreground_95",
+        "segment_error_rate_decoded",
+        "segment_accuracy_in_place",
+        "segment_accuracy_in_place_95",
+        "segment_accuracy_by_place",
+    }
+    assert (report["accuracy"], report["segments"], report["edit"]) == (0.75, 2, 1)
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_label_in_a_place_where_training_never_had_it_is_an_error():
+    report = scoring.frames([list("ec")], [outputs("ec")], FRAME_NAMES, (), [list("ac"), list("bd")])
+    assert (report["segment_accuracy"], report["segment_accuracy_in_place"]) == (1, 0.5)
+
+
+@pytest.mark.parametrize("clips", [[], [""], ["", "-ac-"], ["--"]])
+def test_clips_without_frames_or_segments(clips, recwarn, capsys):
+    report = scoring.frames(
+        [labelled(clip) for clip in clips], [outputs(clip) for clip in clips], FRAME_NAMES, {"sil"}, [list("ac")]
+    )
+    frames = sum(map(len, clips))
+    assert (report["clips"], report["clips_without_frames"]) == (sum(map(bool, clips)), clips.count(""))
+    assert (report["frames"], report["accuracy"]) == (frames, float(frames > 0))
+    tables.frames(json.loads(json.dumps(report)))
+    assert "frame accuracy" in capsys.readouterr().out and not recwarn
+
+
+def test_frames_that_do_not_fit_the_model():
+    with pytest.raises(ZooError, match=r"^clip 2, frame 3: .*'x'; expected one of sil, a, b, c, d, e$"):
+        scoring.frames([list("ab"), list("abx")], [outputs("ab"), outputs("abc")], FRAME_NAMES)
+    names = [f"n{i}" for i in range(53)]
+    with pytest.raises(ZooError, match=r"clip 1, frame 1: .* n0, n1, .*, n9 \.\.\. \(53 in all\)$"):
+        scoring.frames([["x"]], [np.ones([1, 53])], names)
+    with pytest.raises(ZooError, match="clip 1: 2 labels for 3 frames"):
+        scoring.frames([list("ab")], [outputs("abc")], FRAME_NAMES)
+
+
+def test_the_bootstrap_is_that_of_drawing_sequences():
+    counts = np.random.default_rng(1).integers(1, 20, (30, 2))
+    picked = np.random.default_rng(2).integers(0, 30, (4000, 30))
+    quotients = [counts[rows, 0].sum() / counts[rows, 1].sum() for rows in picked]
+    assert scoring.bootstrap(*counts.T) == pytest.approx(np.percentile(quotients, [2.5, 97.5]), rel=0.03)
+    same = np.full(30, 7)
+    assert scoring.bootstrap(same, 2 * same) == [0.5, 0.5]
+    assert scoring.bootstrap_f1(np.array([[3, 4, 5]] * 8)) == pytest.approx([6 / 9] * 2)
+
+
+def many_classes():
+    """A report over 53 classes in two places, of which the first is never recognised."""
+    names = [f"word{i:02}" for i in range(53)]
+    true = [[names[i], names[i + 26]] for i in range(26)]
+    rows = np.eye(53)[[i or 40 for pair in range(26) for i in (pair, pair + 26)]].reshape(26, 2, 53)
+    return scoring.frames(true, list(rows * 0.9 + 0.1 / 53), names, (), true)
+
+
+def test_tables_of_frames(frames_report, capsys):
+    tables.frames(frames_report)
+    shown = capsys.readouterr().out
+    for part in ("0.5000  (95%: 0.1667 to 0.7500)", "true sil", "1: a, b", "3 / 16 / 5", "error rate"):
+        assert part in shown
+    tables.frames(many_classes())
+    shown = capsys.readouterr().out
+    assert "of 53" in shown and "true" not in shown and "word00, word01, word02, word03 ..." in shown
+    rows = shown[shown.index("by class") : shown.index("by place, ")].splitlines()
+    assert sum("word" in row for row in rows) == 15 and "word00" in next(row for row in rows if "word" in row)
+
+
+def test_pictures_of_frames(frames_report, tmp_path):
+    many = many_classes()
+    for report, name in ((frames_report, "few"), (many, "many")):
+        matrix, names = report["confusion"], list(report["classes"])
+        for path in (
+            plots.confusion(matrix, names, tmp_path / f"{name}.png"),
+            plots.segments_report(report, tmp_path / f"{name}-segments.png"),
+        ):
+            pixels = matplotlib.image.imread(path)
+            assert min(pixels.shape[:2]) > 300 and max(pixels.shape[:2]) < 1600 and pixels[..., :3].std() > 0.01

@@ -9,12 +9,13 @@ from zoo.run import Run
 def test_extra_examples_are_trained_on_and_nothing_else(corpus, tmp_path):
     (tmp_path / "extra.csv").write_text("text,label\nzyzzyva is fine,pos\nzyzzyva is bad,neg\n")
     run = Run("sentiment", str(corpus), tmp_path)
-    task, batches, dev, size, steps = run.prepare(Config(batch_size=1, extra=str(tmp_path / "extra.csv")))
-    assert (size, steps) == (322, 322) and "zyzzyva" in task.assets["vocabulary"]
+    task = run.prepare(Config(batch_size=1, extra=str(tmp_path / "extra.csv")))
+    batches, dev, size = run.batches(task)
+    assert size == 322 and "zyzzyva" in task.assets["vocabulary"]
     assert task.assets["labels"] == ["negative", "positive"]  # the short names are the long ones
     assert sum(len(y) for _, y in dev) == 40
     word = task.assets["vocabulary"].index("zyzzyva")
-    assert sum(int((x.numpy() == word).sum()) for x, _ in batches.take(steps)) == 2
+    assert sum(int((x.numpy() == word).sum()) for x, _ in batches.take(size)) == 2
 
 
 @pytest.mark.parametrize(("content", "part"), [(None, "No such file"), ("text\nalone\n", "'label'")])

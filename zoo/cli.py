@@ -78,12 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("export", _export, "export a trained run to saved_models/TASK/VERSION")
     sub.add_argument("--out", type=pathlib.Path, help="folder of the SavedModel (the next free version)")
     sub.add_argument("--facts", type=pathlib.Path, help="JSON file of facts for the model card: data, published ...")
-    sub = verb(
-        "predict", _predict, "answer inputs with a model: JSON lines, or coloured spans in a terminal", data=False
-    )
+    sub = verb("predict", _predict, "answer inputs with a model: JSON lines, or in colour in a terminal", data=False)
     sub.add_argument("input", nargs="*", help="inputs; none: lines of standard input")
     sub.add_argument("--file", type=pathlib.Path, help="a file of inputs, a line each")
     sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
+    sub.add_argument("--out", type=pathlib.Path, help="video: a picture (.png) or film (.gif, .mp4) of the answer")
     sub = verb("tune", _tune, "search for a better configuration with keras-tuner")
     configuration(sub)
     sub.add_argument("--tuner", default="hyperband", help="hyperband, random or bayesian")
@@ -112,8 +111,9 @@ def _train(arguments) -> None:
     say(f"trained: {run.folder / 'export'} (a SavedModel), curves in {run.folder / 'curves.png'}")
     if "test" in run.corpus.splits:
         say(f"next: make evaluate TASK={run.name}{data}         # on the test split, which training never saw")
-    if task.demo:
-        say(f'      make predict TASK={run.name} MODEL={run.folder / "export"} INPUT="{task.demo}"')
+    demo = task.sample(run.corpus.splits["dev"], run.folder)
+    if demo:
+        say(f'      make predict TASK={run.name} MODEL={run.folder / "export"} INPUT="{demo}"')
     say(f"      make export TASK={run.name}{data}           # to saved_models/{run.name}/")
     return report
 
@@ -138,7 +138,7 @@ def _export(arguments) -> None:
         raise ZooError(f"{target}: exists already; expected a new folder")
     run.export(target, facts)
     print(f"written: {target}/ (model card: {target / 'MODEL_CARD.md'})")
-    print(f'next: make predict TASK={run.name} MODEL={target} INPUT="{run.task_class.demo}"')
+    print(f'next: make predict TASK={run.name} MODEL={target} INPUT="{run.task_class.demo or "..."}"')
 
 
 def _next_version(shelf: pathlib.Path) -> pathlib.Path:
@@ -164,6 +164,11 @@ def _predict(arguments) -> None:
 
         if model.card["task"] != arguments.task:
             raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
+        if arguments.task == "video":
+            _predict_clips(model, itertools.chain(chunk, lines), arguments.out)
+            return
+        if arguments.out:
+            raise ZooError("--out draws clips; expected TASK video")
         while chunk:  # answers begin before the input ends
             for text, answer in zip(chunk, model(chunk), strict=True):
                 if sys.stdout.isatty() and "entities" in answer:
@@ -172,6 +177,28 @@ def _predict(arguments) -> None:
                     print(json.dumps(answer, ensure_ascii=False))
             sys.stdout.flush()
             chunk = list(itertools.islice(lines, 256))
+
+
+def _predict_clips(model, paths, out: pathlib.Path | None) -> None:
+    """A JSON line for each clip, or its segments in a terminal; and a picture or film of the only one."""
+    from zoo import clips, film, segments, tables
+
+    paths = [os.fsdecode(path) for path in paths]
+    if out and len(paths) > 1:
+        raise ZooError(f"--out {out}: expected one clip to draw, got {len(paths)}")
+    if out and out.suffix.lower() not in film.FORMATS:
+        raise ZooError(f"--out {out}: expected a file name that ends in {', '.join(film.FORMATS)}")
+    for path in paths:
+        clip = clips.load(path, labelled=bool(out))
+        answer = model(clip.frames)
+        if sys.stdout.isatty():
+            tables.timeline(path, segments.segments(answer["labels"]), answer["probabilities"].max(1))
+        else:
+            probabilities = [[round(p, 4) for p in row] for row in answer["probabilities"].tolist()]
+            print(json.dumps({"clip": path, "labels": answer["labels"], "probabilities": probabilities}), flush=True)
+        if out:
+            film.draw(clip, answer, model.card["labels"], out)
+            print(f"written: {out}", file=sys.stderr)
 
 
 def _tune(arguments) -> None:

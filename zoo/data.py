@@ -16,6 +16,7 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import requests
 import tensorflow as tf
 
@@ -171,39 +172,52 @@ def in_dev(key: tf.Tensor) -> tf.Tensor:
     return tf.strings.to_hash_bucket_fast(key, DEV_SHARE) == 0
 
 
+def encoded(examples: tf.data.Dataset, encode: Callable) -> tf.data.Dataset:
+    """Raw examples -> `(sequence, target)`, one by one; `encode` gets many at a time, as ragged tensors."""
+    data = examples.ragged_batch(512).map(encode, tf.data.AUTOTUNE).unbatch()
+    return data.map(lambda *example: tf.nest.map_structure(tf.identity, example))  # a ragged row is dense
+
+
 def batches(
     examples: tf.data.Dataset,
-    encode: Callable,
     batch_size: int,
     max_length: int,
     seed: int | None = None,
+    augment: Callable | None = None,
+    mixed: int = 1,
+    shuffle: int = 50_000,
 ) -> tf.data.Dataset:
-    """Encode, cache, and batch sequences of about the same length together.
+    """Batch sequences of about the same length together.
 
     Args:
-        examples: raw examples.
-        encode: a function of a batch of raw examples, in the graph, giving `(sequences, targets)` with ragged sequences
-            `[batch, (time), ...]` and targets `[batch, ...]`, dense or ragged like the sequences.
+        examples: `(sequence, target)`; a sequence `[time, ...]`, or a dictionary of such, a target `[...]`.
         batch_size: of every batch but the last of each bucket.
         max_length: of a sequence.
         seed: shuffles anew at each pass and repeats without end; None gives one pass, in bucket order.
+        augment: a function, in the graph, that makes a new example of `mixed` examples, a tuple of them, and a seed,
+            int64 `[2]`; the seeds follow from `seed`.
+        shuffle: number of examples to draw the next one from.
 
     Returns:
         `(sequences, targets)` padded with zeros to the longest in the batch.
     """
-    data = examples.ragged_batch(512).map(encode, tf.data.AUTOTUNE).unbatch()
-    data = data.map(lambda *example: tf.nest.map_structure(tf.identity, example)).cache()  # a ragged row is dense
     if seed is not None:
-        data = data.shuffle(50_000, seed=seed, reshuffle_each_iteration=True).repeat()
+        shuffled = lambda i: examples.shuffle(shuffle, seed=seed + i, reshuffle_each_iteration=True).repeat()
+        if augment:
+            seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=False).batch(2)
+            examples = tf.data.Dataset.zip(tuple(shuffled(i) for i in range(mixed)), seeds)
+            examples = examples.map(augment, tf.data.AUTOTUNE, deterministic=True)
+        else:
+            examples = shuffled(0)
     boundaries = [b for b in BOUNDARIES if b <= max_length]
-    return data.bucket_by_sequence_length(
-        lambda sequence, target: tf.shape(sequence)[0],
+    return examples.bucket_by_sequence_length(
+        lambda sequence, target: tf.shape(tf.nest.flatten(sequence)[0])[0],
         [b + 1 for b in boundaries],
         [batch_size] * (len(boundaries) + 1),
     ).prefetch(tf.data.AUTOTUNE)
 
 
 def count(examples: tf.data.Dataset) -> int:
-    """Number of raw examples."""
-    sizes = examples.ragged_batch(1024).map(lambda example: tf.shape(next(iter(example.values())))[0])
-    return int(sizes.reduce(0, lambda a, b: a + b))
+    """Number of examples."""
+    known = examples.cardinality()
+    return int(known if known >= 0 else examples.reduce(np.int64(0), lambda total, *example: total + 1))

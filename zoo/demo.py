@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import tempfile
 
 from zoo import serving
 from zoo.errors import ZooError
 
 
 def page(name: str, example: str):
-    """The Gradio interface of a model that takes text.
+    """The Gradio interface of a model that takes text or clips.
 
     Raises:
         ZooError: Gradio is not installed, or there is no such model.
@@ -20,12 +22,23 @@ def page(name: str, example: str):
     except ImportError:
         raise ZooError("the demo needs Gradio: pip install 'recurrent-zoo[demo]'") from None
     model = serving.load(name)
-    return gradio.Interface(
-        fn=model,
-        inputs=gradio.Textbox(lines=4, label="text"),
-        outputs=gradio.JSON(label="answer"),
-        examples=[example] if example else None,
-        title=f"{model.card['task']}: {model.card['summary']}",
-        flagging_mode="never",
-        api_name="predict",
-    )
+    if model.card["task"] == "video":
+        parts = dict(fn=lambda path: _strip(model, path), inputs=gradio.Video(label="clip"), outputs=gradio.Image())
+    else:
+        parts = dict(
+            fn=model,
+            inputs=gradio.Textbox(lines=4, label="text"),
+            outputs=gradio.JSON(label="answer"),
+            examples=[example] if example else None,
+        )
+    title = f"{model.card['task']}: {model.card['summary']}"
+    return gradio.Interface(**parts, title=title, flagging_mode="never", api_name="predict")
+
+
+def _strip(model, path: str) -> str:
+    """A picture of a clip's answer."""
+    from zoo import clips, film
+
+    clip = clips.load(path, labelled=False)
+    picture = pathlib.Path(tempfile.mkdtemp()) / "strip.png"
+    return str(film.draw(clip, model(clip.frames), model.card["labels"], picture))

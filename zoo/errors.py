@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 
 class ZooError(Exception):
@@ -34,7 +35,8 @@ def causes(error: BaseException):
 def explain(error: BaseException) -> str | None:
     """The line that a person should read for `error`, or None if it isn't theirs to mend.
 
-    TensorFlow writes files itself and wraps the operating system's answer in its own exceptions; TFDS wraps those.
+    TensorFlow writes files itself and wraps the operating system's answer in its own exceptions; TFDS wraps those. What
+    a `tf.data` generator raises comes out as an exception of TensorFlow's too, with the line in its text.
     """
     return next(filter(None, map(_explain, causes(error))), None)
 
@@ -51,6 +53,9 @@ def _explain(error: BaseException) -> str | None:
         if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)):
             return f"{error.filename}: {error.strerror}"
     if type(error).__module__.startswith("tensorflow"):
+        ours = re.search(r"\bZooError: (.+)", str(error))
+        if ours:
+            return ours[1]
         text = " ".join(str(error).split())
         for code, meaning in _DISK.items():
             if os.strerror(code) in text:

@@ -32,8 +32,11 @@ def splits_among(names) -> dict[str, str]:
 def replacing(path: pathlib.Path):
     """A temporary path beside `path`, to write to; it takes the place of `path` if the block comes to its end."""
     temporary = path.with_name("writing-" + path.name)
-    yield temporary
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def labelled_texts(path: pathlib.Path) -> dict[str, tuple[list[str], list[str]]]:

@@ -9,13 +9,13 @@ import numpy as np
 from zoo.files import replacing
 
 
-def _figure(width=6.4, height=4.0):
+def new_figure(width=6.4, height=4.0):
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure, path: pathlib.Path) -> pathlib.Path:
+def save(figure, path: pathlib.Path) -> pathlib.Path:
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
     return path
@@ -24,7 +24,7 @@ def _save(figure, path: pathlib.Path) -> pathlib.Path:
 def learning_curves(history: list[dict], path: pathlib.Path) -> pathlib.Path:
     """Training and dev curves by epoch, a panel for each measure."""
     names = [k for k in history[0] if f"dev_{k}" in history[0]]
-    figure = _figure(4.2 * len(names), 3.4)
+    figure = new_figure(4.2 * len(names), 3.4)
     epochs = [row["epoch"] for row in history]
     for i, name in enumerate(names):
         axes = figure.add_subplot(1, len(names), i + 1)
@@ -34,29 +34,41 @@ def learning_curves(history: list[dict], path: pathlib.Path) -> pathlib.Path:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def confusion(matrix, names: list[str], path: pathlib.Path) -> pathlib.Path:
-    """A confusion matrix with counts; shades are shares of the true class."""
+    """A confusion matrix; shades are shares of the true class. Counts are written in it up to 15 classes."""
     matrix = np.asarray(matrix)
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    size = max(3.6, 0.6 * len(names) + 2)
-    figure = _figure(size, size)
+    few = len(names) <= 15
+    cell, point = (0.6, None) if few else (0.17, 7)  # inches, size of the names
+    size = max(3.6, cell * len(names) + 2)
+    figure = new_figure(size if few else size + 0.8, size)
     axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names)
-    axes.set_yticks(range(len(names)), names)
+    shade = share if few else np.sqrt(share)  # where no number tells of them, the rare confusions should be seen
+    image = axes.imshow(shade, cmap="Blues", vmin=0, vmax=1)
+    upright = 0.1 * max(map(len, names), default=0) * len(names) > size - 1.5  # names would touch
+    axes.set_xticks(range(len(names)), names, fontsize=point, rotation=90 if upright else 0)
+    axes.set_yticks(range(len(names)), names, fontsize=point)
     axes.set(xlabel="predicted", ylabel="true")
+    if not few:
+        scale = figure.colorbar(image, shrink=0.4, label="share of the true class")
+        scale.set_ticks(np.sqrt([0, 0.01, 0.05, 0.2, 0.5, 1]), labels=["0", "1%", "5%", "20%", "50%", "100%"])
+        axes.set_xticks(np.arange(len(names)) + 0.5, minor=True)
+        axes.set_yticks(np.arange(len(names)) + 0.5, minor=True)
+        axes.tick_params(which="minor", length=0)
+        axes.grid(which="minor", linewidth=0.3, alpha=0.5)
+        return save(figure, path)
     for i, j in np.ndindex(matrix.shape):
         colour = "white" if share[i, j] > 0.5 else "black"
         axes.text(j, i, f"{matrix[i, j]}\n{share[i, j]:.1%}", ha="center", va="center", color=colour)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def calibration(rows: list[dict], error: float, path: pathlib.Path) -> pathlib.Path:
     """A reliability diagram: accuracy against confidence."""
-    figure = _figure(4.2, 4.0)
+    figure = new_figure(4.2, 4.0)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="perfect")
     sizes = np.array([row["count"] for row in rows], float)
@@ -67,13 +79,13 @@ def calibration(rows: list[dict], error: float, path: pathlib.Path) -> pathlib.P
     axes.set(xlim=(max(0, min(x, default=0) - 0.05), 1.01), ylim=(max(0, min(y, default=0) - 0.1), 1.01))
     axes.grid(alpha=0.3)
     axes.legend()
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
     """F1 by type, what went wrong, and recall of seen and unseen entities."""
     novelty = report["novelty"]
-    figure = _figure(11 if novelty else 7.5, 3.4)
+    figure = new_figure(11 if novelty else 7.5, 3.4)
     panels = [
         ("F1", {name: row["f1"] for name, row in report["classes"].items()}),
         ("errors", report["errors"]),
@@ -85,4 +97,34 @@ def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
         axes.bar_label(bars, fmt="%.3f" if title != "errors" else "%d", padding=2)
         axes.set(title=title)
         axes.margins(x=0.3)
-    return _save(figure, path)
+    return save(figure, path)
+
+
+def segments_report(report: dict, path: pathlib.Path) -> pathlib.Path:
+    """The measures of segmentation, the accuracy at every place, and the classes with the lowest F1."""
+    measures = {
+        "frame accuracy": "accuracy",
+        "edit score": "edit",
+        "F1@10": "f1_10",
+        "F1@25": "f1_25",
+        "F1@50": "f1_50",
+        "segment accuracy": "segment_accuracy",
+        "in its place": "segment_accuracy_in_place",
+    }
+    places = {
+        f"{row['place']}: {row['labels'][0]} ...": row["accuracy"]
+        for row in report.get("segment_accuracy_by_place", ())
+    }
+    worst = sorted((row["f1"], name) for name, row in report["classes"].items() if row["frames"])[:10]
+    panels = {
+        "segmentation": {title: report[name] for title, name in measures.items() if name in report},
+        "segment accuracy by place": places,
+        "F1 of frames" + ", the lowest" * (len(report["classes"]) > 10): {name: f1 for f1, name in worst},
+    }
+    panels = {title: values for title, values in panels.items() if values}
+    figure = new_figure(4 * len(panels), 3.4)
+    for i, (title, values) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), i)
+        axes.bar_label(axes.barh(list(values)[::-1], list(values.values())[::-1]), fmt="%.3f", padding=2)
+        axes.set(title=title, xlim=(0, 1.2), xticks=np.arange(0, 1.1, 0.25))
+    return save(figure, path)

@@ -25,6 +25,7 @@ from zoo.files import replacing
 from zoo.task import Task, find, tasks
 
 RUNS = pathlib.Path("runs")
+UNKEPT = 200  # examples to shuffle among where they are not all in memory
 
 
 def say(line: str) -> None:
@@ -45,6 +46,10 @@ def progress():
         yield lambda done, total: display.update(job, completed=done, total=total)
 
 
+def steps_per_epoch(size: int, config) -> int:
+    return max(1, -(-size // config.batch_size))
+
+
 class Run:
     """The folder of a run, and what can be done with it."""
 
@@ -62,24 +67,33 @@ class Run:
         preset = preset or list(presets)[0 if not self.data else 1]
         return configure(self.task_class.Config, presets, preset, assignments)
 
-    def prepare(self, config):
-        """A task that has learnt its assets, and the batches to train on and to choose by."""
+    def prepare(self, config) -> Task:
+        """A task that has learnt its assets."""
         task = self.task_class(config)
-        train = task.training_examples(self.corpus.split("train"))
-        task.learn(train)
+        task.learn(task.training_examples(self.corpus.split("train")))
+        return task
+
+    def batches(self, task: Task):
+        """The batches to train on, those to choose by, and the number of training examples."""
+        train = task.encoded(task.training_examples(self.corpus.split("train")))
+        dev = task.encoded(self.corpus.split("dev"))
+        if task.in_memory:
+            train, dev = train.cache(), dev.cache()
         size = sources.count(train)
-        steps = max(1, -(-size // config.batch_size))
-        arguments = (config.batch_size, config.max_length)
-        batches = sources.batches(train, task.encode, *arguments, seed=config.seed)
-        dev = sources.batches(self.corpus.split("dev"), task.encode, *arguments)
-        return task, batches, dev, size, steps
+        shape = (task.config.batch_size, task.config.max_length)
+        options = {"augment": task.augmentation(), "mixed": task.mixed}
+        options |= {} if task.in_memory else {"shuffle": UNKEPT}
+        train = sources.batches(train, *shape, seed=task.config.seed, **options)
+        return train, sources.batches(dev, *shape), size
 
     def train(self, preset: str = "", assignments=()) -> Task:
         """Train (or go on), export, and score on dev."""
         config = self.configure(preset, assignments)
         say(f"{self.name} on the {self.corpus.source}" if not self.data else f"{self.name} on {self.corpus.source}")
         keras.utils.set_random_seed(config.seed)
-        task, batches, dev, size, steps = self.prepare(config)
+        task = self.prepare(config)
+        batches, dev, size = self.batches(task)
+        steps = steps_per_epoch(size, config)
         say(f"{size:,} training examples, {steps:,} steps an epoch, results in {self.folder}/")
         with training.precision(config.precision):
             model = task.compiled(config.epochs * steps)

@@ -157,9 +157,13 @@ def load(name) -> Model:
     import tensorflow as tf
 
     try:
-        return Model(path, card, tf.saved_model.load(str(path)))
+        module = tf.saved_model.load(str(path))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ZooError(f"{path}: not a SavedModel that TensorFlow {tf.__version__} loads: {str(error)[:200]}") from None
+    from zoo.clip_model import ClipModel
+
+    takes_clips = "frames" in module.signatures["serving_default"].structured_input_signature[1]
+    return (ClipModel if takes_clips else Model)(path, card, module)
 
 
 def locate(name) -> pathlib.Path:
@@ -239,6 +243,27 @@ def write_saved_model(signatures: Mapping[str, tuple], resources: list, folder: 
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, input_signature=specs)
     archive.write_out(str(folder), verbose=False)
+
+
+def in_half(model, functions: Mapping[str, tuple]) -> dict[str, tuple]:
+    """Signatures whose weights are stored as float16, in half of the space; they are computed in float32.
+
+    The weights are cast at every call: little where a call is a clip, too much where it is a frame.
+    """
+    import keras
+    import tensorflow as tf
+
+    halves = [tf.Variable(tf.cast(variable.value, tf.float16), trainable=False) for variable in model.weights]
+
+    def widened(function):
+        def call(*inputs):
+            values = [(v, tf.cast(half, v.dtype)) for v, half in zip(model.weights, halves, strict=True)]
+            with keras.StatelessScope(state_mapping=values):
+                return function(*inputs)
+
+        return call
+
+    return {name: (widened(function), specs) for name, (function, specs) in functions.items()}
 
 
 def inventory(folder: pathlib.Path) -> dict[str, list]:

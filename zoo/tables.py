@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zlib
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 COLOURS = ("green", "magenta", "blue", "dark_orange", "red", "cyan")
+FEW = 20  # classes that a table shows one by one
 USUAL = {"PER": 0, "LOC": 1, "ORG": 2, "MISC": 3}  # others take what their name falls on
 
 
@@ -77,3 +79,72 @@ def highlight(text: str | bytes, entities: list[dict], console: Console | None =
         line.append(f" {label} {entity['confidence']:.2f}", f"dim {colour}")
         place = entity["end"]
     (console or Console(highlight=False)).print(line.append(text[place:]), soft_wrap=True)
+
+
+def frames(report: dict) -> None:
+    """What `zoo.scoring.frames` found."""
+    rows = [
+        [title, _with_interval(report, name)]
+        for name, title in {
+            "accuracy": "frame accuracy",
+            "accuracy_foreground": "frame accuracy, without background",
+            "macro_f1": "macro F1 of frames",
+            "edit": "edit score",
+            "f1_10": "segmental F1@10",
+            "f1_25": "segmental F1@25",
+            "f1_50": "segmental F1@50",
+            "segment_error_rate": "segment (word) error rate",
+            "segment_error_rate_decoded": "the same, decoded by places",
+            "segment_accuracy": "segment accuracy, boundaries given",
+            "segment_accuracy_in_place": "the same, among the labels of its place",
+            "calibration_error": "calibration error",
+        }.items()
+        if name in report
+    ]
+    counts = " / ".join(f"{report[name]:,}" for name in ("clips", "frames", "segments"))
+    print_table("scores", ["measure", "value"], [*rows, ["clips / frames / segments", counts]])
+    classes, title = [[n, c["precision"], c["recall"], c["f1"], c["frames"]] for n, c in report["classes"].items()], ""
+    if len(classes) > FEW:
+        ranked = sorted((row for row in classes if row[-1]), key=lambda row: row[3])
+        title = f" (of {len(classes)}: F1 lowest, highest)"
+        classes = ranked[:10] + ranked[10:][-5:]
+    print_table("by class" + title, ["class", "precision", "recall", "F1", "frames"], classes)
+    if len(report["classes"]) <= FEW // 2:
+        confusion = [[f"true {n}", *row] for n, row in zip(report["classes"], report["confusion"], strict=True)]
+        print_table("confusion", ["", *report["classes"]], confusion)
+    if "segment_accuracy_by_place" in report:
+        places = [
+            [f"{row['place']}: {_few(row['labels'])}", len(row["labels"]), row["accuracy"], row["segments"]]
+            for row in report["segment_accuracy_by_place"]
+        ]
+        print_table("by place, boundaries given", ["place", "labels", "accuracy", "segments"], places)
+    calibration = [[f"{c['confidence']:.3f}", c["accuracy"], c["count"]] for c in report["calibration"]]
+    print_table("calibration", ["confidence", "accuracy", "frames"], calibration)
+
+
+def _with_interval(report: dict, name: str) -> str:
+    interval = "  (95%: {:.4f} to {:.4f})".format(*report[f"{name}_95"]) if f"{name}_95" in report else ""
+    return f"{report[name]:.4f}{interval}"
+
+
+def _few(labels: list[str]) -> str:
+    return ", ".join(labels[:4]) + (" ..." if len(labels) > 4 else "")
+
+
+def timeline(name: str, segments: list, confidences: np.ndarray, console: Console | None = None) -> None:
+    """A clip's segments in a terminal: a line for each, and a bar in colours."""
+    console = console or Console(highlight=False)
+    width, steps = min(80, console.width), len(confidences)
+    bar, table = Text(), Table(title=Text(name), title_justify="left", box=None)
+    numbers, before = {label: i for i, label in enumerate(dict.fromkeys(segment.label for segment in segments))}, None
+    for column in ("frames", "label", "confidence"):
+        table.add_column(column)
+    for label, start, end in segments:
+        colour = COLOURS[numbers[label] % len(COLOURS)]
+        if colour == before:  # neighbours differ
+            colour = COLOURS[(numbers[label] + 1) % len(COLOURS)]
+        before = colour
+        bar.append(" " * (round(end * width / steps) - round(start * width / steps)), f"on {colour}")
+        table.add_row(f"{start}-{end - 1}", Text(label, colour), f"{confidences[start:end].mean():.2f}")
+    console.print(table)
+    console.print(bar)

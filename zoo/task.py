@@ -39,6 +39,8 @@ class Task(abc.ABC):
         monitor: the dev score that chooses the best epoch, and "max" or "min".
         intended_use, limits: for the model card.
         demo: an input to show after training.
+        in_memory: whether encoded examples are kept in memory.
+        mixed: training examples that the augmentation makes one of.
     """
 
     Config: type[TrainingConfig] = TrainingConfig
@@ -47,6 +49,8 @@ class Task(abc.ABC):
     intended_use = ""
     limits: tuple[str, ...] = ()
     demo = ""
+    in_memory = True
+    mixed = 1
 
     def __init__(self, config: TrainingConfig, assets: Mapping[str, list[str]] | None = None):
         self.config = config
@@ -83,9 +87,19 @@ class Task(abc.ABC):
     def learn(self, train: tf.data.Dataset) -> None:
         """Fill `self.assets` (name -> lines of text) from the raw training examples."""
 
-    @abc.abstractmethod
     def encode(self, examples):
-        """A batch of raw examples -> `(ragged sequences, targets)`, in the graph."""
+        """A batch of raw examples -> `(ragged sequences, targets)`, in the graph; `encoded` asks for it."""
+        raise NotImplementedError
+
+    def encoded(self, examples: tf.data.Dataset) -> tf.data.Dataset:
+        """Raw examples -> `(sequence, target)`, one by one; a sequence may be a dictionary of several."""
+        from zoo import data
+
+        return data.encoded(examples, self.encode)
+
+    def augmentation(self):
+        """A function that makes a new training example of `mixed` of them and a seed (`zoo.data.batches`); or None."""
+        return None
 
     # Model --------------------------------------------------------------------------------------------------------
 
@@ -103,6 +117,10 @@ class Task(abc.ABC):
 
     def warm_start(self, model: keras.Model) -> None:  # noqa: B027
         """Put weights from elsewhere into a model that is to be trained."""
+
+    def sample(self, examples: tf.data.Dataset, folder: pathlib.Path) -> str:
+        """An input to show after training; made from raw examples and kept in `folder`, where it isn't text."""
+        return self.demo
 
     def finish(self, model: keras.Model) -> None:  # noqa: B027
         """The last change to a trained model before it is exported: quantisation, say."""

@@ -9,11 +9,10 @@ import logging
 import keras
 import keras_tuner
 
-from zoo import data as sources
 from zoo import training
 from zoo.config import as_assignments
 from zoo.errors import ZooError
-from zoo.run import Run, say
+from zoo.run import Run, say, steps_per_epoch
 
 TUNERS = ("hyperband", "random", "bayesian")
 
@@ -24,7 +23,8 @@ class _Search(keras_tuner.HyperModel):
     def __init__(self, run: Run, config):
         super().__init__()
         self.run, self.config = run, config
-        self.task, *_, self.size, _ = run.prepare(config)
+        self.task = run.prepare(config)
+        *_, self.size = run.batches(self.task)
 
     def _trial(self, hp):
         config = dataclasses.replace(self.config, **self.task.search_space(hp))
@@ -34,17 +34,12 @@ class _Search(keras_tuner.HyperModel):
         task = self._trial(hp)
         keras.utils.set_random_seed(task.config.seed)
         with training.precision(task.config.precision):
-            return task.compiled(task.config.epochs * self._steps(task.config))
+            return task.compiled(task.config.epochs * steps_per_epoch(self.size, task.config))
 
     def fit(self, hp, model, **kwargs):
         task = self._trial(hp)
-        arguments = (task.encode, task.config.batch_size, task.config.max_length)
-        train = sources.batches(task.training_examples(self.run.corpus.split("train")), *arguments, task.config.seed)
-        dev = sources.batches(self.run.corpus.split("dev"), *arguments)
-        return model.fit(train, validation_data=dev, steps_per_epoch=self._steps(task.config), **kwargs)
-
-    def _steps(self, config) -> int:
-        return max(1, -(-self.size // config.batch_size))
+        train, dev, _ = self.run.batches(task)
+        return model.fit(train, validation_data=dev, steps_per_epoch=steps_per_epoch(self.size, task.config), **kwargs)
 
 
 def tune(run: Run, preset: str, assignments, tuner: str = "hyperband", epochs: int = 0, trials: int = 20) -> dict:
