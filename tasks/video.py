@@ -17,7 +17,7 @@ from zoo import augmentation, clips, plots, scoring, serving, tables
 from zoo.config import TrainingConfig, setting
 from zoo.errors import ZooError
 from zoo.files import replacing
-from zoo.layers.frames import FrameEncoder, application
+from zoo.layers.frames import FrameEncoder
 from zoo.layers.stack import CELLS, RecurrentStack
 from zoo.losses import FrameAccuracy, FrameLoss
 from zoo.task import Task
@@ -94,6 +94,14 @@ class FrameTagger(keras.Model):
             )
         self.scores = keras.layers.Dense(classes, dtype="float32", name="scores")
 
+    def build(self, input_shape=None):
+        self.encoder.build((None, None, *self.frame_shape))
+        shape = (None, None, self.encoder.units)
+        if self.stack:
+            self.stack.build(shape)
+            shape = (None, None, self.stack.width)
+        self.scores.build(shape)
+
     def prepared(self, frames, mask):
         """Normalised float32 frames, those outside the mask zero."""
         x = tf.cast(frames, tf.float32)
@@ -154,7 +162,10 @@ class FrameTagger(keras.Model):
 class Video(Task):
     Config = Config
     presets = {
-        "small": dict(filters=16, encoder_units=64, units=64, window=3, epochs=20, batch_size=16, learning_rate=4e-3),
+        "small": dict(
+            **dict(filters=16, encoder_units=96, units=96, window=5, flip=True),
+            **dict(epochs=14, batch_size=16, learning_rate=4e-3),
+        ),
         "base": dict(
             **dict(filters=32, encoder_units=256, units=256, window=5, epochs=40, batch_size=16, patience=10),
             **dict(shift=0.06, zoom=0.1, rotate=5.0, light=0.2, warp=0.2),
@@ -273,14 +284,12 @@ class Video(Task):
         return augment
 
     def build(self):
-        if self.config.encoder != "conv":
-            try:
-                application(self.config.encoder)
-            except ValueError as error:
-                raise ZooError(f"--set encoder={self.config.encoder}: {error}") from None
         statistics = [list(map(float, self.assets[name])) for name in ("mean", "variance")]
-        model = FrameTagger(self.config, self._shape, *statistics, len(self.assets["labels"]))
-        model({"frames": tf.zeros([1, 1, *self._shape]), "mask": tf.ones([1, 1], tf.bool)})
+        try:
+            model = FrameTagger(self.config, self._shape, *statistics, len(self.assets["labels"]))
+            model.build()
+        except ValueError as error:  # the layers know what they can do
+            raise ZooError(f"configuration: {error}") from None
         return model
 
     def sample(self, examples, folder):

@@ -115,3 +115,24 @@ def script():
         return done.stdout
 
     return call
+
+
+@pytest.fixture
+def mocked_tfds(tmp_path):
+    """A TFDS builder by name and splits, recorded as if it were downloaded; examples are made up by TFDS."""
+    import contextlib
+
+    import tensorflow_datasets as tfds
+
+    with contextlib.ExitStack() as stack:
+
+        def prepared(name, splits, examples):
+            builder = tfds.builder(name, data_dir=tmp_path, try_gcs=False)
+            info = dict(shard_lengths=[examples], num_bytes=0, filename_template=None)
+            builder.info.set_splits(tfds.core.SplitDict([tfds.core.SplitInfo(name=split, **info) for split in splits]))
+            builder.data_path.mkdir(parents=True)
+            builder.info.write_to_directory(builder.data_path)
+            stack.enter_context(tfds.testing.mock_data(num_examples=examples, data_dir=str(tmp_path)))
+            return builder
+
+        yield prepared

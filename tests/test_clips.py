@@ -62,24 +62,10 @@ def test_conversion(size, channels, given, dtype, converters):
 # TFDS -----------------------------------------------------------------------------------------------------------------
 
 
-def prepared(name, folder):
-    """A TFDS builder whose splits are recorded, as if it had been downloaded."""
-    builder = tfds.builder(name, data_dir=folder, try_gcs=False)
-    splits = [
-        tfds.core.SplitInfo(name=split, shard_lengths=[3], num_bytes=0, filename_template=None)
-        for split in ("train", "test")
-    ]
-    builder.info.set_splits(tfds.core.SplitDict(splits))
-    builder.data_path.mkdir(parents=True)
-    builder.info.write_to_directory(builder.data_path)
-    return builder
-
-
-def test_tfds(tmp_path):
-    builder = prepared("ucf101", tmp_path)
-    with tfds.testing.mock_data(num_examples=3, data_dir=str(tmp_path)):
-        splits = clips.from_tfds(builder)
-        found = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items()}
+def test_tfds(mocked_tfds):
+    builder = mocked_tfds("ucf101", ("train", "test"), 3)
+    splits = clips.from_tfds(builder)
+    found = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items()}
     assert {split: int(examples.cardinality()) for split, examples in splits.items()} == {"train": 3, "test": 3}
     assert [row["name"] for row in found["train"]] == [b"train-0", b"train-1", b"train-2"]
     for row in found["test"]:

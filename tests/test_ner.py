@@ -181,20 +181,12 @@ def test_tensorflow_alone_loads_it(run, script):
 
 
 @pytest.mark.parametrize("name", ["conll2003", "wikiann/en"])
-def test_tfds(name, tmp_path):
+def test_tfds(name, mocked_tfds):
     """TFDS's own features and splits, with examples made up by TFDS."""
-    builder = tfds.builder(name, data_dir=tmp_path, try_gcs=False)
-    splits = [
-        tfds.core.SplitInfo(name=split, shard_lengths=[30], num_bytes=0, filename_template=None)
-        for split in ("train", "dev" if name == "conll2003" else "validation", "test")
-    ]
-    builder.info.set_splits(tfds.core.SplitDict(splits))
-    builder.data_path.mkdir(parents=True)
-    builder.info.write_to_directory(builder.data_path)
-    with tfds.testing.mock_data(num_examples=30, data_dir=str(tmp_path)):
-        corpus = data.open_corpus(Ner, name)
-        assert set(corpus.splits) == {"train", "dev", "test"} and not corpus.dev_from_train
-        rows = list(corpus.splits["train"].as_numpy_iterator())
+    mocked_tfds(name, ("train", "dev" if name == "conll2003" else "validation", "test"), 30)
+    corpus = data.open_corpus(Ner, name)
+    assert set(corpus.splits) == {"train", "dev", "test"} and not corpus.dev_from_train
+    rows = list(corpus.splits["train"].as_numpy_iterator())
     assert rows and all(len(row["tokens"]) == len(row["tags"]) > 0 for row in rows)
     tags = {tag.decode() for row in rows for tag in row["tags"]}
     assert tags <= {"O", *(f"{part}-{kind}" for part in "BI" for kind in ("PER", "LOC", "ORG", "MISC"))}

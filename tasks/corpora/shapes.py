@@ -38,14 +38,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 SEED = 2024
-SIZES = {"train": 400, "validation": 60, "test": 100}
+SIZES = {"train": 900, "validation": 60, "test": 100}
 LENGTHS = range(24, 61)  # of a clip, in frames
 SIZE = 32  # of the picture, in pixels
 SHAPES = ("disc", "square", "triangle", "ring")
 LABELS = ("absent", "hidden", "merged", "bounced", "rising", "falling", "drifting", "still")  # the first that holds
 BOUNCE = 3  # frames for which a bounce is the label
 MARGIN = 4  # pixels between an occluder and the sides, or another: less than a thing's width, so none slips through
-CONTRAST = 40  # between any two of background, things and occluders
+LEVELS, RANGE = (30, 110, 200), 30  # brightnesses of background, occluders and things: at least, and how much more
 SEEN = 2  # pixels, of which at least so many must show of what is to be seen
 PAIRS = 0.3  # share of clips with two things
 TOGETHER = 0.6  # share of legs that draw a pair together
@@ -116,11 +116,8 @@ def place_occluders(rng: np.random.Generator, count: int) -> tuple[Box, ...]:
 
 
 def set_scene(rng: np.random.Generator, pair: bool, occluders: int) -> Scene:
-    radius = rng.uniform(2.4, 3.6)
-    levels = np.zeros(3)
-    while np.diff(levels).min() < CONTRAST:
-        levels = np.sort(rng.uniform(30, 225, 3))
-    background, cover = rng.permutation(levels[:2]).tolist()
+    radius = rng.uniform(2.7, 3.3)
+    background, cover, brightness = (rng.uniform(low, low + RANGE) for low in LEVELS)
     return Scene(
         shape=str(rng.choice(SHAPES)),
         radius=radius,
@@ -129,10 +126,10 @@ def set_scene(rng: np.random.Generator, pair: bool, occluders: int) -> Scene:
         beyond=0.0 if pair or rng.random() < 0.3 else rng.uniform(3, 9),
         occluders=place_occluders(rng, occluders),
         background=background,
-        slope=tuple(rng.uniform(-0.3, 0.3, 2).tolist()),
-        brightness=float(levels[2]),
+        slope=tuple(rng.uniform(-0.2, 0.2, 2).tolist()),
+        brightness=brightness,
         cover=cover,
-        noise=rng.uniform(1, 4),
+        noise=rng.uniform(1, 3),
     )
 
 
