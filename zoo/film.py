@@ -50,7 +50,8 @@ def strip(clip: Clip, answer: dict, names: list[str], path: pathlib.Path) -> pat
     rows = {"true": clip.labels} if clip.labels else {}
     rows |= {"predicted": answer["labels"]}
     steps, pictures = len(clip.frames), clip.frames.ndim == 4
-    heights = [1.1] * pictures + [0.35 * len(rows), 2.2]
+    inches = min(1.6, max(0.4, 11 / min(SHOWN, steps) * np.divide(*clip.frames.shape[1:3]))) if pictures else 0
+    heights = [inches] * pictures + [0.35 * len(rows), 2.2]
     figure = new_figure(12, sum(heights) + 0.9)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     used = list(dict.fromkeys(label for labels in rows.values() for label in labels))

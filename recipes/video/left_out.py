@@ -26,7 +26,10 @@ SETTINGS = {
 
 
 def gesture(folder: pathlib.Path) -> dict[str, list]:
-    """Recording -> one clip: joints relative to the spine, in units of the spine's distance to the head, and labels."""
+    """Recording -> one clip: joints relative to the spine and how fast they move, and labels.
+
+    Both are in units of their spread in the recording: persons sit at different places.
+    """
     table = np.load(folder / "gesture_phase.npz", allow_pickle=False)
     columns = table["raw_columns"].tolist()
     groups = {}
@@ -34,9 +37,9 @@ def gesture(folder: pathlib.Path) -> dict[str, list]:
         joints = {
             joint: table[f"{name}_raw"][:, [columns.index(f"{joint}_{axis}") for axis in "xyz"]] for joint in JOINTS
         }
-        size = np.median(np.linalg.norm(joints["head"] - joints["spine"], axis=1))
-        places = np.concatenate([(joints[joint] - joints["spine"]) / size for joint in JOINTS[:-1]], 1)
-        groups[name] = [(places, table[f"{name}_label"])]
+        places = np.concatenate([joints[joint] - joints["spine"] for joint in JOINTS[:-1]], 1)
+        parts = [(part - part.mean(0)) / part.std(0) for part in (places, np.gradient(places, axis=0))]
+        groups[name] = [(np.concatenate(parts, 1), table[f"{name}_label"])]
     return groups
 
 
@@ -90,7 +93,8 @@ def main() -> None:
     rows = [[name, report["frames"], *(report[measure] for measure in measures)] for name, report in reports.items()]
     weights = [row[1] for row in rows]
     means = [float(np.average([row[i] for row in rows], weights=weights)) for i in range(2, len(measures) + 2)]
-    tables.print_table("left out", ["", "frames", *measures], [*rows, ["mean by frames", sum(weights), *means]])
+    columns = ["", "frames", *(measure.replace("_", " ").replace("accuracy", "acc.") for measure in measures)]
+    tables.print_table("left out", columns, [*rows, ["mean by frames", sum(weights), *means]])
 
 
 if __name__ == "__main__":

@@ -180,6 +180,7 @@ def move(scene: Scene, rng: np.random.Generator) -> Iterator[State]:
         if stuck and in_the_open:
             stuck -= 1
             vx = vx if stuck else vx * (1, -1)
+            ahead = x + vx
         elif in_the_open and (x[0] - x[-1]) * (ahead[0] - ahead[-1]) < 0:
             ahead, vx, stuck = np.full(2, x.mean()), vx[[0, 0]], rng.integers(4, 17)
         if scene.beyond:
