@@ -61,7 +61,7 @@ class Config(TrainingConfig):
 class FrameTagger(keras.Model):
     """`{"frames": [batch, time, ...], "mask": bool [batch, time]}` -> logits, float32 `[batch, time, classes]`.
 
-    Frames are `[height, width, channels]`, of 0 to 255, or `[features]`; see `shape`. Without a recurrent layer
+    Frames are of one `shape`: `[height, width, channels]`, of 0 to 255, or `[features]`. Without a recurrent layer
     (`depth=0`) it is a frame-by-frame classifier.
     """
 
@@ -290,6 +290,11 @@ class Video(Task):
             model.build()
         except ValueError as error:  # the layers know what they can do
             raise ZooError(f"configuration: {error}") from None
+        except Exception as error:
+            if "URL fetch failure" not in str(error):
+                raise
+            weights = f"encoder_weights={self.config.encoder_weights}"
+            raise ZooError(f"{weights}: the download can't be reached; give the path of a weights file") from None
         return model
 
     def sample(self, examples, folder):
