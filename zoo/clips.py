@@ -268,9 +268,9 @@ def from_tfds(builder) -> dict[str, tf.data.Dataset]:
     """
     import tensorflow_datasets as tfds
 
-    features = {name: f for name, f in builder.info.features.items() if isinstance(f.dtype, tf.DType)}
-    video = [n for n, f in features.items() if f.dtype == tf.uint8 and len(f.shape) == 4 and f.shape[3] in (1, 3, 4)]
-    vectors = [n for n, f in features.items() if f.dtype.is_floating and len(f.shape) == 2 and f.shape[1]]
+    features = {name: f for name, f in builder.info.features.items() if isinstance(f.tf_dtype, tf.DType)}
+    video = [n for n, f in features.items() if f.tf_dtype == tf.uint8 and len(f.shape) == 4 and f.shape[3] in (1, 3, 4)]
+    vectors = [n for n, f in features.items() if f.tf_dtype.is_floating and len(f.shape) == 2 and f.shape[1]]
     classes = [n for n, f in features.items() if isinstance(getattr(f, "feature", f), tfds.features.ClassLabel)]
     classes = [n for n in classes if n in ("labels", "label")][:1] or classes
     if len(video or vectors) != 1 or len(classes) != 1:

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import io
 import itertools
+import logging
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -69,9 +70,10 @@ def open_corpus(task, data: str = "", cache: pathlib.Path = pathlib.Path("runs/t
     """
     if not data:
         builder = task.builtin()(data_dir=cache)
-        with _without_bars():  # it is a matter of seconds
+        with _quietly():  # it is a matter of seconds
             _prepare(builder)
-        return _with_dev(task, "builtin", f"built-in corpus ({builder.info.full_name})", task.from_tfds(builder))
+            splits = task.from_tfds(builder)
+        return _with_dev(task, "builtin", f"built-in corpus ({builder.info.full_name})", splits)
     path = pathlib.Path(data).expanduser()
     if path.exists():
         absolute = path.resolve()
@@ -118,13 +120,18 @@ def _prepare(builder) -> None:
 
 
 @contextlib.contextmanager
-def _without_bars():
+def _quietly():
+    """TFDS without bars, and without warnings of what it does itself."""
     import tensorflow_datasets as tfds
 
+    log = logging.getLogger("absl")
+    level = log.level
     tfds.disable_progress_bar()
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        log.setLevel(level)
         tfds.enable_progress_bar()
 
 
