@@ -149,7 +149,3 @@ def _rate(model) -> float:
         seconds.append(now - last)
         last = now
     return 1 / statistics.median(seconds)
-
-
-if __name__ == "__main__":
-    raise SystemExit("use: make bench TASK=video")

@@ -208,10 +208,7 @@ class Sentiment(Task):
 
     @classmethod
     def draw(cls, report, folder):
-        return [
-            plots.confusion(report["confusion"], list(report["classes"]), folder / "confusion.png"),
-            plots.calibration(report["calibration"], report["calibration_error"], folder / "calibration.png"),
-        ]
+        return plots.quality(report, folder)
 
     @classmethod
     def search_space(cls, hp):

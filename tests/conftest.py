@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as zoo.cli does: TensorFlow's chatter is no part of stderr
@@ -115,6 +116,21 @@ def script():
         return done.stdout
 
     return call
+
+
+@pytest.fixture(scope="session")
+def differences():
+    """The slopes of a scalar function at an array, by central finite differences."""
+
+    def slopes_of(at, function, step=1e-5):
+        slopes = np.zeros_like(at)
+        for place in np.ndindex(at.shape):
+            shift = np.zeros_like(at)
+            shift[place] = step
+            slopes[place] = (function(at + shift) - function(at - shift)) / (2 * step)
+        return slopes
+
+    return slopes_of
 
 
 @pytest.fixture

@@ -42,15 +42,6 @@ def reference(labels, logits, class_weights=None, label_smoothing=0.0, smoothing
     return (entropy / weight if weight else 0.0) + (smoothing * rough / pairs if pairs else 0.0)
 
 
-def differences(at, function, step=1e-5):
-    slopes = np.zeros_like(at)
-    for place in np.ndindex(at.shape):
-        shift = np.zeros_like(at)
-        shift[place] = step
-        slopes[place] = (function(at + shift) - function(at - shift)) / (2 * step)
-    return slopes
-
-
 def gradient(loss, logits):
     x = tf.constant(logits, tf.float32)
     with tf.GradientTape() as tape:
@@ -69,7 +60,7 @@ def test_equals_numpy(settings, scale):
 
 
 @every_setting
-def test_gradients_equal_finite_differences_with_the_previous_frame_held_fixed(settings):
+def test_gradients_equal_finite_differences_with_the_previous_frame_held_fixed(settings, differences):
     logits = logits_of()
     expected = differences(logits, lambda x: reference(LABELS, x, **settings, before=logits))
     found = gradient(FrameLoss(**settings), logits)

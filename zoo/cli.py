@@ -161,10 +161,11 @@ def _predict(arguments) -> None:
             raise ZooError(f"{arguments.file or 'standard input'}: empty; expected an input a line")
         model = _load(arguments.model or arguments.task)
         from zoo import tables
+        from zoo.clip_model import ClipModel
 
         if model.card["task"] != arguments.task:
             raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
-        if arguments.task == "video":
+        if isinstance(model, ClipModel):
             _predict_clips(model, itertools.chain(chunk, lines), arguments.out)
             return
         if arguments.out:
@@ -183,7 +184,8 @@ def _predict_clips(model, paths, out: pathlib.Path | None) -> None:
     """A JSON line for each clip, or its segments in a terminal; and a picture or film of the only one."""
     from zoo import clips, film, segments, tables
 
-    paths = [os.fsdecode(path) for path in paths]
+    paths = map(os.fsdecode, paths)
+    paths = list(paths) if out else paths  # one has to be the only one
     if out and len(paths) > 1:
         raise ZooError(f"--out {out}: expected one clip to draw, got {len(paths)}")
     if out and out.suffix.lower() not in film.FORMATS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator
 
@@ -30,8 +31,8 @@ class ClipModel(Model):
         Raises:
             ZooError: what was given is no clip, names its place in the list.
         """
-        single = isinstance(inputs, (str, os.PathLike)) or hasattr(inputs, "shape") and len(inputs.shape) <= self._rank
-        if single:
+        rank = len(getattr(inputs, "shape", self._shape + [None]))  # a list's is that of clips in one array
+        if isinstance(inputs, (str, os.PathLike)) or rank <= len(self._shape):
             return self([inputs])[0]
         return self._answers([self._clip(value, f"input {i}") for i, value in enumerate(inputs)])
 
@@ -57,10 +58,10 @@ class ClipModel(Model):
             label, probabilities = outputs["label"].numpy()[0].decode(), outputs["probabilities"].numpy()[0]
             yield {"label": label, "probabilities": probabilities}
 
-    @property
-    def _rank(self) -> int:
-        """Of a clip as the signatures take it: 4 for pictures, 2 for features."""
-        return len(self.signature("serving_default").structured_input_signature[1]["frames"].shape) - 1
+    @functools.cached_property
+    def _shape(self) -> list[int | None]:
+        """Of a clip as the signatures take it: four dimensions for pictures, two for features."""
+        return self.signature("serving_default").structured_input_signature[1]["frames"].shape.as_list()[1:]
 
     def _clip(self, value, where: str) -> np.ndarray:
         """A clip as the signatures take it."""
@@ -68,8 +69,8 @@ class ClipModel(Model):
             where, value = str(value), clips.load(value).frames
         value = np.asarray(value)
         found = f"{where}: {value.dtype} {list(value.shape)}"
-        if self._rank == 2:
-            width = self.signature("serving_default").structured_input_signature[1]["frames"].shape[-1]
+        if len(self._shape) == 2:
+            width = self._shape[-1]
             if value.ndim != 2 or value.shape[1] != width or value.dtype.kind not in "fiu":
                 raise ZooError(f"{found}; expected features, float [frames, {width}]")
             if not np.isfinite(value).all():

@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 
 from zoo import serving
+from zoo.clip_model import ClipModel
 from zoo.errors import ZooError
 
 
@@ -22,7 +23,7 @@ def page(name: str, example: str):
     except ImportError:
         raise ZooError("the demo needs Gradio: pip install 'recurrent-zoo[demo]'") from None
     model = serving.load(name)
-    if model.card["task"] == "video":
+    if isinstance(model, ClipModel):
         parts = dict(fn=lambda path: _strip(model, path), inputs=gradio.Video(label="clip"), outputs=gradio.Image())
     else:
         parts = dict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pathlib
 
@@ -85,15 +86,15 @@ def strip(clip: Clip, answer: dict, names: list[str], path: pathlib.Path) -> pat
 
 def film(clip: Clip, answer: dict, path: pathlib.Path) -> pathlib.Path:
     """The clip with the label of every frame, and its probability, below the picture."""
-    frames = [
+    frames = (
         _subtitled(frame, label, p.max(), clip.labels[t] if clip.labels else None)
         for t, (frame, label, p) in enumerate(zip(clip.frames, answer["labels"], answer["probabilities"], strict=True))
-    ]
+    )
     rate = clip.fps or 25.0
     with replacing(path) as temporary:
         if path.suffix.lower() == ".gif":
             step = math.ceil(rate / GIF_RATE)
-            first, *rest = frames[::step]
+            first, *rest = itertools.islice(frames, 0, None, step)
             ends = np.round(np.arange(1, len(rest) + 2) * 100 * step / rate).astype(int)  # hundredths of a second
             durations = (10 * np.diff(ends, prepend=0)).tolist()
             first.save(temporary, "GIF", save_all=True, append_images=rest, duration=durations, loop=0)

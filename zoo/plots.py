@@ -82,6 +82,14 @@ def calibration(rows: list[dict], error: float, path: pathlib.Path) -> pathlib.P
     return save(figure, path)
 
 
+def quality(report: dict, folder: pathlib.Path) -> list[pathlib.Path]:
+    """`confusion.png` and `calibration.png` of a report by classes: what is taken for what, and how sure it is."""
+    return [
+        confusion(report["confusion"], list(report["classes"]), folder / "confusion.png"),
+        calibration(report["calibration"], report["calibration_error"], folder / "calibration.png"),
+    ]
+
+
 def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
     """F1 by type, what went wrong, and recall of seen and unseen entities."""
     novelty = report["novelty"]
@@ -97,34 +105,4 @@ def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
         axes.bar_label(bars, fmt="%.3f" if title != "errors" else "%d", padding=2)
         axes.set(title=title)
         axes.margins(x=0.3)
-    return save(figure, path)
-
-
-def segments_report(report: dict, path: pathlib.Path) -> pathlib.Path:
-    """The measures of segmentation, the accuracy at every place, and the classes with the lowest F1."""
-    measures = {
-        "frame accuracy": "accuracy",
-        "edit score": "edit",
-        "F1@10": "f1_10",
-        "F1@25": "f1_25",
-        "F1@50": "f1_50",
-        "segment accuracy": "segment_accuracy",
-        "in its place": "segment_accuracy_in_place",
-    }
-    places = {
-        f"{row['place']}: {row['labels'][0]} ...": row["accuracy"]
-        for row in report.get("segment_accuracy_by_place", ())
-    }
-    worst = sorted((row["f1"], name) for name, row in report["classes"].items() if row["frames"])[:10]
-    panels = {
-        "segmentation": {title: report[name] for title, name in measures.items() if name in report},
-        "segment accuracy by place": places,
-        "F1 of frames" + ", the lowest" * (len(report["classes"]) > 10): {name: f1 for f1, name in worst},
-    }
-    panels = {title: values for title, values in panels.items() if values}
-    figure = new_figure(4 * len(panels), 3.4)
-    for i, (title, values) in enumerate(panels.items(), 1):
-        axes = figure.add_subplot(1, len(panels), i)
-        axes.bar_label(axes.barh(list(values)[::-1], list(values.values())[::-1]), fmt="%.3f", padding=2)
-        axes.set(title=title, xlim=(0, 1.2), xticks=np.arange(0, 1.1, 0.25))
     return save(figure, path)

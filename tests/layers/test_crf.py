@@ -74,7 +74,7 @@ def test_equals_enumeration(seed, tags, steps, scale):
         np.testing.assert_allclose(marginals[row, steps_of], expected, atol=1e-4)
 
 
-def test_gradients_equal_finite_differences_of_the_enumeration():
+def test_gradients_equal_finite_differences_of_the_enumeration(differences):
     layer = layer_of(3, seed=1)
     potentials, truth, mask = example(1, tags=3, steps=4)
     weigh = np.array([1.0, -2.0, 0.5], np.float32)
@@ -104,15 +104,6 @@ def test_gradients_equal_finite_differences_of_the_enumeration():
         expected = differences(kept, shifted, step=1e-3)
         weight.assign(kept)
         np.testing.assert_allclose(gradient, expected, atol=3e-3, err_msg=weight.name)
-
-
-def differences(at, function, step=1e-5):
-    slopes = np.zeros_like(at)
-    for place in np.ndindex(at.shape):
-        shift = np.zeros_like(at)
-        shift[place] = step
-        slopes[place] = (function(at + shift) - function(at - shift)) / (2 * step)
-    return slopes
 
 
 WHOLE = {  # tag paths that are whole spans, spelt out; a space after every tag
