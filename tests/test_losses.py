@@ -1,11 +1,11 @@
-"""Frame losses against NumPy, written frame by frame, and their gradients against finite differences."""
+"""Losses of frames and tokens against NumPy, written one by one, and their gradients against finite differences."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.losses import FrameAccuracy, FrameLoss
+from zoo.losses import FrameAccuracy, FrameLoss, token_losses
 
 CLASSES, CEILING = 4, 4.0
 LABELS = np.array([[1, 1, 2, 0, 3], [4, 0, 0, 2, 2], [3, 3, 1, 1, 2], [0, 0, 0, 0, 0]])
@@ -198,3 +198,75 @@ def test_a_compiled_model_is_saved_and_loaded(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.evaluate(x, y, verbose=0), model.evaluate(x, y, verbose=0), rtol=1e-6)
+
+
+# Of tokens ------------------------------------------------------------------------------------------------------------
+
+VOCABULARY = 6
+IDS = np.array([2, 5, 0, 1, 1, 3], np.int32)
+every_smoothing = pytest.mark.parametrize("smoothing", [0, 0.1, 0.9])
+
+
+def token_logits(scale=2.5, seed=0):
+    return np.random.default_rng(seed).normal(size=(len(IDS), VOCABULARY), scale=scale)
+
+
+def token_reference(logits, smoothing):
+    """The losses by their definition, in float64."""
+    truth = np.full(logits.shape, smoothing / VOCABULARY)
+    truth[range(len(IDS)), IDS] += 1 - smoothing
+    return -(truth * log_softmax(logits)).sum(1)
+
+
+@every_smoothing
+@pytest.mark.parametrize("scale", [0.1, 2.5, 9])
+def test_tokens_equal_numpy(smoothing, scale):
+    logits = token_logits(scale)
+    losses, right = token_losses(tf.constant(logits, tf.float32), IDS, smoothing)
+    assert losses.dtype == tf.float32 and right.dtype == tf.bool
+    np.testing.assert_allclose(losses, token_reference(logits, smoothing), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(right, logits.argmax(1) == IDS)
+
+
+@every_smoothing
+def test_gradients_of_tokens_equal_finite_differences(smoothing, differences):
+    """In a graph of unknown sizes; each loss weighs something else."""
+    logits, weights = token_logits(), np.random.default_rng(1).normal(size=len(IDS))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, VOCABULARY]), tf.TensorSpec([None], tf.int32)])
+    def slopes(x, ids):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            losses, _ = token_losses(x, ids, smoothing)
+            total = tf.reduce_sum(losses * tf.cast(weights, tf.float32))
+        return tape.gradient(total, x)
+
+    expected = differences(logits, lambda x: token_reference(x, smoothing) @ weights)
+    np.testing.assert_allclose(slopes(tf.constant(logits, tf.float32), IDS), expected, atol=1e-6)
+
+
+def test_tokens_by_hand():
+    some = tf.math.log([[0.1, 0.6, 0.2, 0.1]] * 3)
+    losses, right = token_losses(some, tf.constant([1, 2, 0]))
+    np.testing.assert_allclose(losses, -np.log([0.6, 0.2, 0.1]), rtol=1e-6)
+    assert right.numpy().tolist() == [True, False, False]
+    losses, _ = token_losses(some + 7.0, tf.constant([1, 2, 0]), 0.4)
+    spread = -0.1 * np.log(0.1 * 0.6 * 0.2 * 0.1)
+    np.testing.assert_allclose(losses, -0.6 * np.log([0.6, 0.2, 0.1]) + spread, rtol=1e-5)
+    for smoothing in (0.0, 0.3):
+        np.testing.assert_allclose(token_losses(tf.zeros([1, 4]), tf.constant([3]), smoothing)[0], np.log(4), rtol=1e-6)
+
+
+@every_smoothing
+def test_a_token_that_seemed_impossible_has_a_finite_loss_and_its_gradient(smoothing):
+    logits = tf.Variable([[0.0, 500.0, 0.0, 0.0, 0.0, 0.0]])
+    with tf.GradientTape() as tape:
+        (loss,), (right,) = token_losses(logits, tf.constant([0]), smoothing)
+    assert np.isfinite(loss) and not right
+    truth = np.full(VOCABULARY, smoothing / VOCABULARY) + (1 - smoothing) * np.eye(VOCABULARY)[0]
+    np.testing.assert_allclose(tape.gradient(loss, logits)[0], np.eye(VOCABULARY)[1] - truth, atol=1e-6)
+
+
+def test_no_tokens():
+    losses, right = token_losses(tf.zeros([0, VOCABULARY]), tf.zeros([0], tf.int32), 0.1)
+    assert losses.shape == right.shape == (0,)

@@ -212,3 +212,112 @@ def test_the_card_lists_every_file_and_reads_as_markdown(tiny, served):
     text = (export / "MODEL_CARD.md").read_text()
     for part in ("# sentiment", f"{served.card['parameters']:,}", "reviews/1.0.0", "`units=8`", "English only"):
         assert part in text
+
+
+# Options and attention ------------------------------------------------------------------------------------------------
+
+OPTIONS = {"beam_width": 5, "max_length": 0}
+
+
+def speaker(folder, attention=False, **facts):
+    """A SavedModel that repeats what it was asked, with its options; it attends to letters, from the last to the first.
+
+    `facts` go into its card.
+    """
+
+    def serve(text):
+        return {"text": tf.strings.join([text, "by default"], " ")}
+
+    def search(text, beam_width, max_length):
+        return {"text": tf.strings.join([text, *map(tf.strings.as_string, (beam_width, max_length))], " ")}
+
+    def look(text):
+        letters = tf.strings.unicode_split(text, "UTF-8").to_tensor()
+        weights = tf.eye(tf.shape(letters)[1], batch_shape=tf.shape(text))[:, ::-1]
+        return {"source_pieces": letters, "target_pieces": letters[:, ::-1], "weights": weights}
+
+    strings, number = tf.TensorSpec([None], tf.string, "text"), lambda name: tf.TensorSpec([], tf.int32, name)
+    signatures = {
+        "serving_default": tf.function(serve, [strings]),
+        "search": tf.function(search, [strings, *map(number, OPTIONS)]),
+        **({"attention": tf.function(look, [strings])} if attention else {}),
+    }
+    tf.saved_model.save(tf.Module(), str(folder), signatures)
+    card = {"task": "echo", "version": 1, "summary": "text -> text", "files": serving.inventory(folder), **facts}
+    (folder / serving.CARD).write_text(json.dumps(card))
+    return serving.load(folder)
+
+
+@pytest.fixture(scope="module")
+def speaking(tmp_path_factory):
+    return speaker(tmp_path_factory.mktemp("speaking"), attention=True, options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def without_options(tmp_path_factory):
+    return speaker(tmp_path_factory.mktemp("without"))
+
+
+def test_options_reach_the_model_and_the_others_keep_their_defaults(speaking):
+    assert speaking("so") == {"text": "so by default"}
+    assert speaking("so", beam_width=3) == {"text": "so 3 0"}
+    assert speaking(b"so", max_length=7) == {"text": "so 5 7"}
+    assert speaking(["so", "ja"], max_length=0, beam_width=1) == [{"text": "so 1 0"}, {"text": "ja 1 0"}]
+    assert speaking([], beam_width=1) == speaking([]) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"beam_width": 2}], ids=str)
+def test_many_answers_come_in_order_and_tell_how_far_they_are(speaking, options):
+    texts, told = [f"{'so ' * (i * 7 % 11)}{i}" for i in range(150)], []
+    answers = speaking.answers(texts, progress=lambda *counts: told.append(counts), **options)
+    end = "2 0" if options else "by default"
+    assert answers == speaking(texts, **options) == [{"text": f"{text} {end}"} for text in texts]
+    assert told == [(64, 150), (128, 150), (150, 150)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam_width": 0}, "option beam_width=0: expected a whole number, at least 1"),
+        ({"beam_width": -2}, "option beam_width=-2: expected a whole number, at least 1"),
+        ({"max_length": -1}, "option max_length=-1: expected a whole number, at least 0"),
+        ({"beam_width": 2.0}, "option beam_width=2.0: expected a whole number, at least 1"),
+        ({"beam_width": "3"}, "option beam_width='3': expected a whole number, at least 1"),
+        ({"max_length": None}, "option max_length=None: expected a whole number, at least 0"),
+        ({"max_length": True}, "option max_length=True: expected a whole number, at least 0"),
+        ({"beams": 3}, "option 'beams': expected one of: beam_width, max_length"),
+        ({"beam_width": 3, "text": 1}, "option 'text': expected one of: beam_width, max_length"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_named(speaking, options, message):
+    for call in (lambda: speaking("so", **options), lambda: speaking.answers(["so"], **options)):
+        with pytest.raises(ZooError) as error:
+            call()
+        assert str(error.value) == message
+
+
+def test_a_model_without_options_says_so(without_options, served):
+    message = "^option 'beam_width': expected one of: none; this model has no options$"
+    for model in (without_options, served):
+        with pytest.raises(ZooError, match=message):
+            model("so", beam_width=3)
+    assert without_options("so") == {"text": "so by default"}
+
+
+def test_a_wrong_input_is_named_beside_options(speaking):
+    with pytest.raises(ZooError, match="^input 1: expected a string, got list$"):
+        speaking(["so", ["ja"]], beam_width=3)
+
+
+def test_what_a_model_looked_at(speaking):
+    source, target, weights = speaking.attention("z\u00f6g")
+    assert (source, target) == (["z", "\u00f6", "g"], ["g", "\u00f6", "z"])
+    np.testing.assert_array_equal(weights, [[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+
+
+def test_a_model_without_attention_says_so(without_options, served):
+    for model in (without_options, served):
+        with pytest.raises(ZooError) as error:
+            model.attention("so")
+        assert str(error.value) == f"{model.path}: this {model.card['task']} model has no attention to show"

@@ -1,9 +1,14 @@
 """Strings to ids, in the graph."""
 
+import itertools
+import math
+
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from zoo import text
+from zoo import subwords, text
 
 
 def cut(string) -> list[str]:
@@ -120,3 +125,101 @@ def test_token_vectorizer_reads_words_forms_and_characters():
     assert (upper[0], lower[0], year[0], long[0]) == (2, 2, 3, 1) and empty == []
     assert upper[1] != lower[1] == read(tf.ragged.constant([["ana"]])).to_list()[0][0][1]
     assert [row[2:] for row in (upper, lower, year, long)] == [[2, 3, 4, 0], [4, 3, 4, 0], [5, 1, 1, 1], [1, 4, 3, 4]]
+
+
+# Passages -------------------------------------------------------------------------------------------------------------
+
+
+def passages(*texts, limit=50) -> list[list[str]]:
+    """The passages of each text; the rows that they are of come in order."""
+    found, rows = text.passages(tf.constant(texts, tf.string), limit)
+    assert rows.dtype == tf.int32 and found.shape == rows.shape and rows.numpy().tolist() == sorted(rows.numpy())
+    pairs = list(zip(rows.numpy().tolist(), found.numpy(), strict=True))
+    return [[passage.decode() for row, passage in pairs if row == i] for i in range(len(texts))]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["A dog runs.", "Two men sit!", "Who won?", "Nobody"],
+        ["Mr. Smith and Dr. No met J. R. Hall.", "They left."],
+        ["It was 9 p.m. and cold.", "So what?!", "We left...", "Then snow."],
+        [
+            '"We left early."',
+            "(Nobody saw them.)",
+            "\u00abWarum nicht?\u00bb",
+            "\u201cYes, indeed.\u201d",
+            "'Fine.'",
+            "So.",
+        ],
+        ["It cost 3.50 or 1,000.99 in 1998.", "Then www.example.org was sold."],
+        [
+            "Stra\u00dfe und Caf\u00e9s.",
+            "\u041e\u043d \u0443\u0448\u0451\u043b.",
+            "\u041d\u0435\u0442 \u0438 \u0434\u0430",
+        ],
+        ["Wait.What is this"],
+        ["one, two; three: four - five"],
+    ],
+    ids=lambda parts: parts[0],
+)
+def test_passages_are_sentences(parts):
+    assert passages(" ".join(parts)) == [parts]
+
+
+def test_passages_of_a_batch_say_of_which_text_they_are():
+    texts = ["", "The end. And on.", "", "", "Yes", "One more. One more."]
+    expected = [[], ["The end.", "And on."], [], [], ["Yes"], ["One more.", "One more."]]
+    assert passages(*texts) == expected
+    assert passages("", "") == [[], []] and passages() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "limit", "sizes"),
+    [
+        (5, 5, {5}),
+        (6, 5, {3}),
+        (9, 4, {3}),
+        (5, 4, {2, 3}),
+        (12, 4, {4}),
+        (4, 1, {1}),
+        (17, 4, {3, 4}),  # not 4, 4, 4, 4 and 1
+        (121, 60, {40, 41}),
+    ],
+)
+def test_a_long_sentence_is_cut_into_even_parts(words, limit, sizes):
+    long = [*(f"w{i}" for i in range(words - 1)), "ending."]
+    for before, after in (([], []), (["Left."], ["They", "left"][:limit])):  # which are no part of it
+        (found,) = passages(" ".join([*before, *long, *after]), limit=limit)
+        assert found[: len(before)] == before and " ".join(found).split() == [*before, *long, *after]
+        parts = [len(part.split()) for part in found[len(before) : len(found) - bool(after)]]
+        assert len(parts) == math.ceil(words / limit) and sum(parts) == words and set(parts) == sizes
+
+
+def ends_sentence(word: str) -> bool:
+    """Plain Python: three letters or digits, then a full stop or the like, then maybe what closes."""
+    said = word.rstrip("\"')\u201d\u00bb")
+    stem = said.rstrip(".!?")
+    return stem != said and len(stem) >= 3 and stem[-3:].isalnum()
+
+
+WORDS = st.sampled_from(
+    ["dog", "ran.", "Mr.", "no.", '"end."', "why?!", "x", "1998.", "(so.)", "...", "\u0443\u0448\u0451\u043b."]
+)
+MARKS = st.text("abc\u00e91.!?\"')(\u201d\u00bb-\u00a0\u3000\x00\n\t ", max_size=7)
+TEXTS = st.lists(WORDS | MARKS, max_size=25).map(" ".join)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.lists(TEXTS, max_size=3), st.integers(1, 6))
+def test_nothing_is_lost_between_passages(texts, limit):
+    whole = [row.decode() for row in subwords.normalize(tf.constant(texts, tf.string)).numpy()]
+    found = passages(*whole, limit=limit)
+    assert [" ".join(row) for row in found] == whole
+    for row, text_ in zip(found, whole, strict=True):
+        words = text_.split(" ") if text_ else []
+        starts = [0, *(i for i, word in enumerate(words, 1) if ends_sentence(word) and i < len(words))]
+        lengths = [b - a for a, b in itertools.pairwise([*starts, len(words)]) if words]
+        sizes = [len(passage.split(" ")) for passage in row]
+        assert len(sizes) == sum(math.ceil(n / limit) for n in lengths) and max(sizes, default=1) <= limit
+        assert {*itertools.accumulate(lengths)} <= {*itertools.accumulate(sizes)}  # the sentences' ends are cuts

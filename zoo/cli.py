@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--file", type=pathlib.Path, help="a file of inputs, a line each")
     sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
     sub.add_argument("--out", type=pathlib.Path, help="video: a picture (.png) or film (.gif, .mp4) of the answer")
+    sub.add_argument("--attention", type=pathlib.Path, help="translation: a picture (.png) of what was looked at")
     sub = verb("tune", _tune, "search for a better configuration with keras-tuner")
     configuration(sub)
     sub.add_argument("--tuner", default="hyperband", help="hyperband, random or bayesian")
@@ -166,10 +167,15 @@ def _predict(arguments) -> None:
         if model.card["task"] != arguments.task:
             raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
         if isinstance(model, ClipModel):
+            if arguments.attention:
+                raise ZooError(f"--attention: a {arguments.task} model has none to show")
             _predict_clips(model, itertools.chain(chunk, lines), arguments.out)
             return
         if arguments.out:
             raise ZooError("--out draws clips; expected TASK video")
+        if arguments.attention:
+            chunk = list(itertools.chain(chunk, lines))  # one has to be the only one
+            _draw_attention(model, chunk, arguments.attention)
         while chunk:  # answers begin before the input ends
             for text, answer in zip(chunk, model(chunk), strict=True):
                 if sys.stdout.isatty() and "entities" in answer:
@@ -178,6 +184,17 @@ def _predict(arguments) -> None:
                     print(json.dumps(answer, ensure_ascii=False))
             sys.stdout.flush()
             chunk = list(itertools.islice(lines, 256))
+
+
+def _draw_attention(model, inputs, out: pathlib.Path) -> None:
+    from zoo import plots
+
+    if len(inputs) > 1:
+        raise ZooError(f"--attention {out}: expected one input to draw, got {len(inputs)}")
+    if out.suffix.lower() != ".png":
+        raise ZooError(f"--attention {out}: expected a file name that ends in .png")
+    plots.alignment(*model.attention(inputs[0]), out)
+    print(f"written: {out}", file=sys.stderr)
 
 
 def _predict_clips(model, paths, out: pathlib.Path | None) -> None:

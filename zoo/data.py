@@ -218,7 +218,7 @@ def batches(
             examples = shuffled(0)
     boundaries = [b for b in BOUNDARIES if b <= max_length]
     return examples.bucket_by_sequence_length(
-        lambda sequence, target: tf.shape(tf.nest.flatten(sequence)[0])[0],
+        lambda sequence, target: tf.reduce_max([tf.shape(part)[0] for part in tf.nest.flatten(sequence)]),
         [b + 1 for b in boundaries],
         [batch_size] * (len(boundaries) + 1),
     ).prefetch(tf.data.AUTOTUNE)

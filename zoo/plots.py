@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import warnings
 
 import numpy as np
 
@@ -105,4 +106,41 @@ def entities(report: dict, path: pathlib.Path) -> pathlib.Path:
         axes.bar_label(bars, fmt="%.3f" if title != "errors" else "%d", padding=2)
         axes.set(title=title)
         axes.margins(x=0.3)
+    return save(figure, path)
+
+
+def alignment(source_pieces: list[str], target_pieces: list[str], weights, path: pathlib.Path) -> pathlib.Path:
+    """Attention weights `[target, source]`, white for 1, as in figure 3 of Bahdanau et al. 2015."""
+    cell, letter = 0.24, 0.09  # inches
+    longest = lambda pieces: letter * max(map(len, pieces), default=0)
+    width = cell * len(source_pieces) + longest(target_pieces) + 0.4
+    height = cell * len(target_pieces) + longest(source_pieces) + 0.4
+    figure = new_figure(max(2.0, width), max(2.0, height))
+    axes = figure.add_subplot()
+    axes.imshow(weights, cmap="gray", vmin=0, vmax=1)
+    axes.xaxis.tick_top()
+    plain = dict(fontsize=9, parse_math=False)  # a dollar sign is a piece like others
+    axes.set_xticks(range(len(source_pieces)), source_pieces, rotation=90, **plain)
+    axes.set_yticks(range(len(target_pieces)), target_pieces, **plain)
+    axes.tick_params(length=0)
+    with warnings.catch_warnings():  # of scripts that the font lacks; they show as boxes
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        return save(figure, path)
+
+
+def by_length(curves: dict[str, list[dict]], path: pathlib.Path) -> pathlib.Path:
+    """BLEU by words of the source, a curve for each model; the rows are `by_length` of `zoo.text_scores`."""
+    sentences = {row["words"]: row["sentences"] for rows in curves.values() for row in rows}
+    classes = sorted(sentences, key=lambda words: int(words.rstrip("+").split("-")[0]))
+    figure = new_figure(5.6, 3.6)
+    axes = figure.add_subplot()
+    for name, rows in curves.items():
+        places = [classes.index(row["words"]) for row in rows]
+        axes.plot(places, [row["bleu"] for row in rows], marker=".", label=name)
+    axes.set_xticks(range(len(classes)), [f"{words}\n({sentences[words]})" for words in classes])
+    axes.set(xlabel="words of the source (sentences)", ylabel="BLEU")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend()
     return save(figure, path)

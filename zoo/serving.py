@@ -35,26 +35,59 @@ class Model:
     def __init__(self, path: pathlib.Path, card: dict, module):
         self.path, self.card, self._module = path, card, module
 
-    def __call__(self, inputs) -> list[dict] | dict:
-        """Answer a list of inputs, or a single one: strings, or lists of tokens if the model takes them."""
+    def __call__(self, inputs, **options) -> list[dict] | dict:
+        """Answer a list of inputs, or a single one: strings, or lists of tokens if the model takes them.
+
+        `card["options"]` has the options that the model takes, whole numbers, with their defaults.
+        """
         if isinstance(inputs, (str, bytes)):
-            return self([inputs])[0]
+            return self([inputs], **options)[0]
         inputs = inputs.to_list() if hasattr(inputs, "to_list") else list(inputs)  # a ragged tensor's rows are lists
         cut = [isinstance(value, (list, tuple)) for value in inputs]
         if any(cut) and "tokens" in self._module.signatures:
             tokens = iter(_answers(self.batched("tokens", [v for v, c in zip(inputs, cut, strict=True) if c])))
             texts = iter(self([v for v, c in zip(inputs, cut, strict=True) if not c]))
             return [next(tokens if c else texts) for c in cut]
-        return _answers(self.batched("serving_default", inputs))
+        return self.answers(inputs, **options)
+
+    def answers(self, inputs, progress=None, **options) -> list[dict]:
+        """Answer a list of strings; `progress` is called with how many are done, and of how many."""
+        if not options:
+            return _answers(self.batched("serving_default", inputs, progress=progress))
+        return _answers(self.batched("search", inputs, progress=progress, **self._checked(options)))
+
+    def _checked(self, options: dict) -> dict[str, int]:
+        known = self.card.get("options", {})
+        for name, value in options.items():
+            if name not in known:
+                raise ZooError(
+                    f"option {name!r}: expected one of: {', '.join(known) or 'none; this model has no options'}"
+                )
+            least = min(1, known[name])  # 0 where that stands for something
+            if type(value) is not int or value < least:
+                raise ZooError(f"option {name}={value!r}: expected a whole number, at least {least}")
+        return {**known, **options}
+
+    def attention(self, text: str) -> tuple[list[str], list[str], np.ndarray]:
+        """What the model looked at: pieces of the input, pieces of the answer, weights float32 `[answer, input]`.
+
+        Raises:
+            ZooError: the model has no attention.
+        """
+        if "attention" not in self._module.signatures:
+            raise ZooError(f"{self.path}: this {self.card['task']} model has no attention to show")
+        found = {key: value[0] for key, value in self.batched("attention", [text]).items()}
+        return _plain(found["source_pieces"]), _plain(found["target_pieces"]), found["weights"]
 
     def signature(self, name: str):
         """A named signature: a function of tensors, with batch and time unbounded."""
         return self._module.signatures[name]
 
-    def batched(self, name: str, inputs, batch_size: int = 64, progress=None) -> dict[str, np.ndarray]:
+    def batched(self, name: str, inputs, batch_size: int = 64, progress=None, **options) -> dict[str, np.ndarray]:
         """Run a signature of strings, or of lists of strings (`tokens`), over many inputs; results in the order given.
 
-        Those of about the same length are run together. Results of different lengths are padded to the longest.
+        Those of about the same length are run together. Results of different lengths are padded to the longest. Options
+        are the signature's other inputs.
         """
         import tensorflow as tf
 
@@ -63,7 +96,10 @@ class Model:
             parts = value if name == "tokens" and isinstance(value, kind) else [value]
             if not isinstance(value, kind) or not all(isinstance(part, (str, bytes)) for part in parts):
                 raise ZooError(f"input {i}: expected {expected}, got {type(value).__name__}")
-        function = self.signature(name)
+        numbers = {option: tf.constant(value) for option, value in options.items()}
+        function = lambda strings: self.signature(name)(
+            **{"tokens" if name == "tokens" else "text": strings}, **numbers
+        )
         if not len(inputs):
             empty = function(tf.zeros([0, 0] if name == "tokens" else [0], tf.string))
             return {key: value.numpy() for key, value in empty.items()}

@@ -148,3 +148,26 @@ def timeline(name: str, segments: list, confidences: np.ndarray, console: Consol
         table.add_row(f"{start}-{end - 1}", Text(label, colour), f"{confidences[start:end].mean():.2f}")
     console.print(table)
     console.print(bar)
+
+
+def translation(report: dict) -> None:
+    """What `zoo.text_scores.translation` found."""
+    names = {"bleu": "BLEU", "chrf": "chrF", "bleu_lowercase": "BLEU, lower case"}
+    interval = lambda name: "{:.2f}  (95%: {:.2f} to {:.2f})".format(report[name], *report[f"{name}_95"])
+    rows = [
+        *([title, interval(name)] for name, title in names.items()),
+        ["length ratio", report["length_ratio"]],
+        ["exactly the reference", report["exact"]],
+        ["sentences", f"{report['sentences']:,}"],
+    ]
+    print_table("scores", ["measure", "value"], rows)
+    lengths = [[r["words"], f"{r['bleu']:.2f}", f"{r['chrf']:.2f}", r["sentences"]] for r in report["by_length"]]
+    print_table("by length of the source", ["words", "BLEU", "chrF", "sentences"], lengths)
+    if report["searches"]:
+        searches = [
+            [r["search"], *(cell for m in ("bleu", "chrf") for cell in (f"{r[m]:.2f}", f"{r[f'{m}_p']:.3f}"))]
+            for r in report["searches"]
+        ]
+        print_table("other searches (p: paired bootstrap against the above)", ["", "BLEU", "p", "chrF", "p"], searches)
+    for name, title in names.items():
+        Console(highlight=False).print(Text(f"{title}: {report[f'{name}_signature']}"), soft_wrap=True)

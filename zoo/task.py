@@ -109,7 +109,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def loss(self):
-        """The loss, as `model.compile` takes it."""
+        """The loss, as `model.compile` takes it; None where the model computes its own."""
 
     def metrics(self) -> list:
         """The metrics, as `model.compile` takes them."""
@@ -124,6 +124,11 @@ class Task(abc.ABC):
 
     def finish(self, model: keras.Model) -> None:  # noqa: B027
         """The last change to a trained model before it is exported: quantisation, say."""
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What a caller of the exported model may choose, with defaults: inputs of its signature `search`."""
+        return {}
 
     # Serving and measuring ----------------------------------------------------------------------------------------
 

@@ -98,6 +98,31 @@ def _lengths(tokens):
     return tf.ragged.map_flat_values(tf.strings.length, tokens, unit="UTF8_CHAR")
 
 
+def passages(text: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cut running text at the ends of its sentences, and sentences of more than `limit` words into even parts.
+
+    A sentence ends with a full stop, or the like, after a word of at least three letters or digits: not after "Mr.".
+
+    Args:
+        text: `tf.string` `[batch]`, with single spaces (`zoo.subwords.normalize`).
+
+    Returns:
+        Passages, `tf.string` `[passages]`, and the text that each is of, int32 `[passages]`; of an empty text none.
+    """
+    text = tf.strings.regex_replace(text, r"([\p{L}\p{N}]{3}[.!?]+[\p{Pe}\p{Pf}'\"]*) ", "\\1\n")
+    sentences = tf.strings.split(text, "\n")
+    words = tf.strings.split(sentences.flat_values)
+    counts = tf.maximum(words.row_lengths(), 1)
+    parts, sentence = (counts + limit - 1) // limit, words.value_rowids()
+    place = tf.ragged.range(words.row_lengths()).flat_values
+    part = place * tf.gather(parts, sentence) // tf.gather(counts, sentence)
+    first = tf.concat([[True], (sentence[1:] != sentence[:-1]) | (part[1:] != part[:-1])], 0)[: tf.size(part)]
+    number = tf.cumsum(tf.cast(first, tf.int32)) - 1
+    joined_ = tf.strings.unsorted_segment_join(words.flat_values, number, tf.reduce_sum(tf.cast(first, tf.int32)), " ")
+    rows = tf.gather(sentences.value_rowids(), tf.boolean_mask(sentence, first))
+    return joined_, tf.cast(rows, tf.int32)
+
+
 def learn_vocabulary(texts: tf.data.Dataset, size: int) -> list[str]:
     """The `size` most frequent words of `texts` (a dataset of scalar strings), padding and unknown included.
 

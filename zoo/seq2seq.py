@@ -1,0 +1,128 @@
+"""An encoder and a decoder that speaks: what translation and captioning share.
+
+A task says how its input is read (`encode`); the rest is here: teacher forcing for training, scheduled sampling, beam
+search, and what the decoder looked at.
+"""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from zoo import decoding
+from zoo.losses import token_losses
+from zoo.subwords import END_ID, START_ID, UNKNOWN_ID
+
+NEVER = (0, UNKNOWN_ID, START_ID)  # padding, unknown and start are not said
+
+
+class EncoderDecoder(keras.Model):
+    """Speaks a sentence about what an encoder has read (Sutskever et al. 2014, Bahdanau et al. 2015).
+
+    Args:
+        decoder: `zoo.layers.attention.AttentionDecoder`.
+        embedding: `keras.layers.Embedding` of the words to be said.
+        tied: whether the softmax has the embedding's matrix (Press & Wolf 2017).
+        dropout: of the embedded words, with one mask for all steps.
+        scheduled_sampling: share of the words that training takes from the model in place of the truth, at the end of
+            `steps` steps; it grows linearly (Bengio et al. 2015). The words are drawn in a pass of their own, from what
+            the model says after the truth (Mihaylova & Martins 2019), so that each pass is one recurrent call.
+        label_smoothing: of the loss (`zoo.losses.token_losses`).
+
+    Called with {"source": what `encode` takes, "target": int32 `[batch, time]`, the sentence after the start symbol,
+    padded with 0}; gives what `logits` makes the scores of each next word of. The loss is its own, the mean over words,
+    in nats, as the softmax is only taken where there is a word.
+    """
+
+    steps = 1
+
+    def __init__(
+        self, decoder, embedding, tied=False, dropout=0.0, scheduled_sampling=0.0, label_smoothing=0.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.decoder, self.target_embedding, self.tied = decoder, embedding, tied
+        self.dropout = keras.layers.Dropout(dropout, noise_shape=(None, 1, None))
+        self.scheduled_sampling, self.label_smoothing = scheduled_sampling, label_smoothing
+        self.accuracy = keras.metrics.Mean("accuracy")
+        # The width that a tied softmax needs.
+        self.projection = None
+        if tied and decoder.width != embedding.output_dim:
+            self.projection = keras.layers.Dense(embedding.output_dim, use_bias=False, name="projection")
+        self.softmax = None if tied else keras.layers.Dense(embedding.input_dim, use_bias=False, name="softmax")
+        for layer in filter(None, (self.projection, self.softmax)):  # `call` does not reach them
+            layer.build((None, decoder.width))
+        self.bias = self.add_weight(shape=(embedding.input_dim,), initializer="zeros", name="bias")
+        self.draws = keras.random.SeedGenerator()
+
+    def encode(self, source, training=False):
+        """-> memory `[batch, places, features]`, its mask `[batch, places]`, and the decoder's first state."""
+        raise NotImplementedError
+
+    def call(self, inputs, training=False):
+        encoded, target = self.encode(inputs["source"], training), inputs["target"]
+        if training and self.scheduled_sampling:
+            target = self._partly_sampled(encoded, target)
+        return self.speak(encoded, target, training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        words = tf.where(tf.not_equal(y, 0))
+        logits = self.logits(tf.gather_nd(y_pred, words))
+        losses, right = token_losses(logits, tf.gather_nd(y, words), self.label_smoothing)
+        self.accuracy.update_state(tf.cast(right, tf.float32))
+        return tf.reduce_mean(losses)
+
+    def speak(self, encoded, target, training=False):
+        """The decoder's outputs before each next word, all steps in one call."""
+        memory, mask, state = encoded
+        words = self.dropout(self.target_embedding(target), training=training)
+        return self.decoder(words, memory, state, mask, training=training)
+
+    def logits(self, vectors):
+        """Decoder outputs `[..., width]` -> float32 `[..., vocabulary]`."""
+        vectors = self.projection(vectors) if self.projection else vectors
+        if self.softmax:
+            logits = self.softmax(vectors)
+        else:
+            table = tf.cast(tf.convert_to_tensor(self.target_embedding.embeddings), self.compute_dtype)
+            flat = tf.reshape(tf.cast(vectors, self.compute_dtype), [-1, table.shape[1]])
+            logits = tf.matmul(flat, table, transpose_b=True)
+            logits = tf.reshape(logits, tf.concat([tf.shape(vectors)[:-1], [table.shape[0]]], 0))
+        return tf.cast(logits, tf.float32) + tf.cast(tf.convert_to_tensor(self.bias), tf.float32)
+
+    def _never(self):
+        """To add to logits: -inf for what is not said."""
+        return tf.reduce_sum(tf.one_hot(NEVER, self.bias.shape[0], on_value=-float("inf")), 0)
+
+    def _partly_sampled(self, encoded, target):
+        logits = tf.reshape(self.logits(self.speak(encoded, target)) + self._never(), [-1, self.bias.shape[0]])
+        said = keras.random.categorical(logits, 1, dtype="int32", seed=self.draws)
+        said = tf.reshape(said, tf.shape(target))
+        said = tf.concat([target[:, :1], said[:, :-1]], 1)
+        share = self.scheduled_sampling * tf.minimum(1.0, tf.cast(self.optimizer.iterations, tf.float32) / self.steps)
+        chosen = keras.random.uniform(tf.shape(target), seed=self.draws) < share
+        return tf.where(chosen & tf.not_equal(target, 0), tf.stop_gradient(said), target)
+
+    def search(self, source, max_length, width, length_penalty):
+        """Beam search: `zoo.decoding.Hypotheses`."""
+        memory, mask, state = self.encode(source)
+        prepared = self.decoder.prepare(memory, mask)
+        never = self._never()
+
+        def step(state, token):
+            vector, state, _ = self.decoder.step(self.target_embedding(token), state, prepared)
+            return self.logits(vector) + never, state
+
+        return decoding.beam_search(step, state, START_ID, END_ID, max_length, width, length_penalty)
+
+    def look(self, source, target):
+        """The attention weights before each next word, `[batch, time, places]`."""
+        memory, mask, state = self.encode(source)
+        prepared = self.decoder.prepare(memory, mask)
+        vectors = tf.transpose(self.target_embedding(target), [1, 0, 2])
+
+        def one(carried, x):
+            _, state, weights = self.decoder.step(x, carried[0], prepared)
+            return state, weights
+
+        places = tf.shape(prepared[0][0])[1]
+        return tf.transpose(tf.scan(one, vectors, (state, tf.zeros([tf.shape(target)[0], places])))[1], [1, 0, 2])
