@@ -240,8 +240,7 @@ def test_bad_files_are_refused(files_, settings, part, refused, tmp_path):
 def test_a_model_of_other_languages_is_told(run, refused, tmp_path):
     for name in ("train", "test"):
         for language in ("en", "fr"):
-            lines = "".join(f"{n} dogs.\n" for n in range(60))
-                (tmp_path / f"{name}.{language}").write_text(lines)
+            (tmp_path / f"{name}.{language}").write_text("".join(f"{n} dogs.\n" for n in range(60)))
     line = refused(
         "evaluate", "translation", "--data", tmp_path, "--runs", tmp_path / "r", "--model", run.folder / "export"
     )

@@ -1,6 +1,6 @@
 """BLEU by length of the source, several models in one picture.
 
-python recipes/translation/by_length.py OUT.png "with attention=runs/.../report.json" "without=runs/other/.../report.json"
+python recipes/translation/by_length.py OUT.png "with attention=runs/.../report.json" "without=other/.../report.json"
 """
 
 import json
