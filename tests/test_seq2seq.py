@@ -104,9 +104,8 @@ def test_the_softmax_has_a_matrix_of_its_own_or_the_embedding(model):
     vectors = model.speak(model.encode(SOURCES), TARGETS).numpy()
     table, bias, width = model.target_embedding.embeddings.numpy(), model.bias.numpy(), model.decoder.width
     if not model.tied:
-        assert model.projection is None and model.softmax.kernel.shape == (width, VOCABULARY)
-        assert model.softmax.bias is None
-        expected = vectors @ model.softmax.kernel.numpy()
+        assert model.projection is None and model.softmax.shape == (VOCABULARY, width)
+        expected = vectors @ model.softmax.numpy().T
     elif width == DIM:
         assert model.softmax is None and model.projection is None
         expected = vectors @ table.T
@@ -115,8 +114,14 @@ def test_the_softmax_has_a_matrix_of_its_own_or_the_embedding(model):
         assert model.projection.bias is None
         expected = vectors @ model.projection.kernel.numpy() @ table.T
     np.testing.assert_allclose(forced(model, SOURCES, TARGETS), expected + bias, atol=1e-4)
-    parts = (model.source_embedding, model.target_embedding, model.decoder, model.softmax, model.projection)
-    assert model.count_params() == VOCABULARY + sum(part.count_params() for part in parts if part)
+    parts = [
+        model.source_embedding,
+        model.target_embedding,
+        model.decoder,
+        *([model.projection] * bool(model.projection)),
+    ]
+    own = VOCABULARY * width * (not model.tied)
+    assert model.count_params() == VOCABULARY + own + sum(part.count_params() for part in parts)
 
 
 @pytest.mark.parametrize("options", [dict(), dict(tied=True)], ids=str)
@@ -230,7 +235,7 @@ STEPS = 100
 def sampling():
     """A model that says what it thinks most probable: its logits are far apart."""
     model = made()
-    model.softmax.kernel.assign(1e5 * model.softmax.kernel)
+    model.softmax.assign(1e5 * model.softmax)
     model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     model.steps = STEPS
     return model
@@ -247,8 +252,8 @@ def close(logits, expected):
 
 
 def said_after_the_truth(model):
-    """What it is fed at last: start, what it says after each true word, and the padding."""
-    best = forced(model, SOURCES, TARGETS).argmax(-1)
+    """What it is fed at last: start, what it says after each true word (never 0, 1, 2), and the padding."""
+    best = forced(model, SOURCES, TARGETS)[..., 3:].argmax(-1) + 3
     return np.where(TARGETS > 0, np.concatenate([TARGETS[:, :1], best[:, :-1]], 1), 0).astype(np.int32)
 
 

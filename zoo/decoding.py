@@ -130,7 +130,9 @@ def beam_search(step, state, start, end, max_length, width, length_penalty=0.6) 
 
     def follow(i, logits, total, done):
         n = tf.minimum(width, tf.shape(logits)[1])
-        gains, tokens = _top_k(tf.nn.log_softmax(logits), n)
+        best, tokens = _top_k(logits, n)
+        highest = tf.gather(tf.nn.softmax(logits), tokens[:, :1], batch_dims=1)  # faster than log_softmax of all
+        gains = best - best[:, :1] + tf.math.log(highest)
         itself = tf.one_hot(0, n, INFINITY, -INFINITY)  # all that is offered by one that is done, and always taken
         values = tf.where(done[:, None], itself, _not_nan(total[:, None] + gains))
         values, places = tf.math.top_k(tf.reshape(values, [-1, width * n]), width)

@@ -13,6 +13,7 @@ from zoo import decoding
 from zoo.losses import token_losses
 from zoo.subwords import END_ID, START_ID, UNKNOWN_ID
 
+MANY = 8  # inputs from which on two halves are faster than one batch
 NEVER = (0, UNKNOWN_ID, START_ID)  # padding, unknown and start are not said
 
 
@@ -44,14 +45,14 @@ class EncoderDecoder(keras.Model):
         self.dropout = keras.layers.Dropout(dropout, noise_shape=(None, 1, None))
         self.scheduled_sampling, self.label_smoothing = scheduled_sampling, label_smoothing
         self.accuracy = keras.metrics.Mean("accuracy")
-        # The width that a tied softmax needs.
-        self.projection = None
-        if tied and decoder.width != embedding.output_dim:
-            self.projection = keras.layers.Dense(embedding.output_dim, use_bias=False, name="projection")
-        self.softmax = None if tied else keras.layers.Dense(embedding.input_dim, use_bias=False, name="softmax")
-        for layer in filter(None, (self.projection, self.softmax)):  # `call` does not reach them
-            layer.build((None, decoder.width))
-        self.bias = self.add_weight(shape=(embedding.input_dim,), initializer="zeros", name="bias")
+        words, width = embedding.input_dim, embedding.output_dim
+        self.projection = self.softmax = None
+        if tied and decoder.width != width:
+            self.projection = keras.layers.Dense(width, use_bias=False, name="projection")
+            self.projection.build((None, decoder.width))  # `call` does not reach it
+        if not tied:
+            self.softmax = self.add_weight(shape=(words, decoder.width), initializer="glorot_uniform", name="softmax")
+        self.bias = self.add_weight(shape=(words,), initializer="zeros", name="bias")
         self.draws = keras.random.SeedGenerator()
 
     def encode(self, source, training=False):
@@ -79,15 +80,18 @@ class EncoderDecoder(keras.Model):
 
     def logits(self, vectors):
         """Decoder outputs `[..., width]` -> float32 `[..., vocabulary]`."""
-        vectors = self.projection(vectors) if self.projection else vectors
-        if self.softmax:
-            logits = self.softmax(vectors)
-        else:
-            table = tf.cast(tf.convert_to_tensor(self.target_embedding.embeddings), self.compute_dtype)
-            flat = tf.reshape(tf.cast(vectors, self.compute_dtype), [-1, table.shape[1]])
-            logits = tf.matmul(flat, table, transpose_b=True)
-            logits = tf.reshape(logits, tf.concat([tf.shape(vectors)[:-1], [table.shape[0]]], 0))
-        return tf.cast(logits, tf.float32) + tf.cast(tf.convert_to_tensor(self.bias), tf.float32)
+        return self._logits(vectors, *self._head())
+
+    def _head(self):
+        """The softmax's matrix, and its bias."""
+        table = self.target_embedding.embeddings if self.tied else self.softmax
+        return tf.cast(tf.convert_to_tensor(table), self.compute_dtype), tf.convert_to_tensor(self.bias)
+
+    def _logits(self, vectors, table, bias):
+        vectors = tf.cast(self.projection(vectors) if self.projection else vectors, self.compute_dtype)
+        flat = tf.reshape(vectors, [-1, table.shape[1]])
+        logits = tf.cast(tf.matmul(flat, table, transpose_b=True), tf.float32) + bias
+        return tf.reshape(logits, tf.concat([tf.shape(vectors)[:-1], [table.shape[0]]], 0))
 
     def _never(self):
         """To add to logits: -inf for what is not said."""
@@ -103,16 +107,41 @@ class EncoderDecoder(keras.Model):
         return tf.where(chosen & tf.not_equal(target, 0), tf.stop_gradient(said), target)
 
     def search(self, source, max_length, width, length_penalty):
-        """Beam search: `zoo.decoding.Hypotheses`."""
+        """Beam search, arguments as of `zoo.decoding.beam_search`: `zoo.decoding.Hypotheses`.
+
+        The halves of a batch run side by side: one loop by itself leaves the cores idle between its products.
+        """
+        batch = tf.shape(tf.nest.flatten(source)[0])[0]
+        limits = tf.broadcast_to(tf.cast(max_length, tf.int32), [batch])
+
+        @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+        def some(source, limits):
+            return tuple(self._search(source, limits, width, length_penalty))
+
+        def halves():
+            middle = batch // 2
+            parts = [
+                some(*tf.nest.map_structure(lambda x, rows=rows: x[rows], (source, limits)))
+                for rows in (slice(None, middle), slice(middle, None))
+            ]
+            time = tf.reduce_max([tf.shape(tokens)[2] for tokens, *_ in parts])
+            longest = lambda tokens: tf.pad(tokens, [[0, 0], [0, 0], [0, time - tf.shape(tokens)[2]]])
+            parts = [(longest(tokens), *others) for tokens, *others in parts]
+            return tuple(tf.concat(both, 0) for both in zip(*parts, strict=True))
+
+        return decoding.Hypotheses(*tf.cond(batch < MANY, lambda: some(source, limits), halves))
+
+    def _search(self, source, limits, width, length_penalty):
         memory, mask, state = self.encode(source)
         prepared = self.decoder.prepare(memory, mask)
-        never = self._never()
+        table, bias = self._head()
+        bias += self._never()
 
         def step(state, token):
             vector, state, _ = self.decoder.step(self.target_embedding(token), state, prepared)
-            return self.logits(vector) + never, state
+            return self._logits(vector, table, bias), state
 
-        return decoding.beam_search(step, state, START_ID, END_ID, max_length, width, length_penalty)
+        return decoding.beam_search(step, state, START_ID, END_ID, limits, width, length_penalty)
 
     def look(self, source, target):
         """The attention weights before each next word, `[batch, time, places]`."""

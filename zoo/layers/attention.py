@@ -128,28 +128,38 @@ class AttentionDecoder(keras.layers.Layer):
             missing = [[0, 0], [0, bucket(places) - places]]
             memory_mask = tf.ones(tf.shape(memory)[:2], tf.bool) if memory_mask is None else memory_mask
             memory, memory_mask = tf.pad(memory, [*missing, [0, 0]]), tf.pad(memory_mask, missing)
-        context, fixed = self.prepare(memory, memory_mask)
+        context, fixed, small, kernels = self._shared(memory, memory_mask)
         inputs = Inputs(
-            [tf.cast(self._first(x), tf.float32)],
+            [tf.cast(self._product(x, self.kernel), tf.float32)],
             [tf.cast(each, tf.float32) for each in state],
             context,
             fixed + self._masks(tf.shape(x)[0], training),
-            *self._weights(),
+            small,
+            kernels,
         )
         outputs = self.scan.train(inputs, self.compute_dtype) if training else self.scan.infer(inputs)[0]
         vectors = tf.ensure_shape(outputs[0], [x.shape[0], x.shape[1], self.width])
         return (vectors, outputs[1][:, :, :places]) if self.return_attention else vectors
 
     def prepare(self, memory, mask=None):
-        """What all steps read of a memory: what has a gradient, and what has not."""
+        """What `step` reads of a memory and of the weights, computed once for all steps."""
+        context, fixed, small, kernels = self._shared(memory, mask)
+        first = tf.cast(tf.convert_to_tensor(self.kernel), tf.float32)
+        if self._joint:
+            first = tf.concat([kernels.pop(0), first], 0)
+            return context + fixed, small, [first, *kernels], None
+        return context + fixed, small, kernels, first
+
+    def _shared(self, memory, mask):
+        """What all steps read: of a memory what has a gradient, and what has not; and the weights, as of `_weights`."""
         if self.attention == "none":
-            return [], []
+            return [], [], *self._weights()
         memory = tf.convert_to_tensor(memory)
         additive = tf.zeros(tf.shape(memory)[:2]) if mask is None else tf.where(mask, 0.0, MASKED)
         context = [tf.cast(memory, tf.float32)]
         if self.key_kernel is not None:
             context.append(tf.cast(self._product(memory, self.key_kernel), tf.float32))
-        return context, [additive]
+        return context, [additive], *self._weights()
 
     def step(self, x, state, prepared):
         """One step.
@@ -162,17 +172,12 @@ class AttentionDecoder(keras.layers.Layer):
         Returns:
             The output `[rows, width]`, the new state, and the weights `[rows, places]` (None without attention).
         """
-        context, fixed = prepared
-        small, kernels = self._weights()
-        masks = self._masks(tf.shape(x)[0], False)
+        context, small, kernels, first = prepared
+        x = tf.cast(x, tf.float32)
         dot = lambda i, value: value @ kernels[i]
-        first = tf.cast(self._first(x), tf.float32)
-        (vector, *weights), state = self._step(dot, [first], list(state), context + fixed + masks, small, True)
+        x = x if self._joint else x @ first
+        (vector, *weights), state = self._step(dot, [x], list(state), context, small, True)
         return vector, state, weights[0] if weights else None
-
-    def _first(self, x):
-        """The part of the first layer's input that is known beforehand."""
-        return self._product(x, self.kernel)
 
     def _product(self, x, kernel):
         """Of all rows at once: TensorFlow's own of more than two axes is slow on the way back."""
@@ -193,27 +198,41 @@ class AttentionDecoder(keras.layers.Layer):
         small = [*self.biases, *self.recurrent_biases, *([] if self.score is None else [self.score])]
         optional = (self.fed_kernel, self.query_kernel, self.output_kernel)
         kernels = [*self.recurrent_kernels, *self.upper_kernels, *(k for k in optional if k is not None)]
-        return [[tf.cast(tf.convert_to_tensor(w), tf.float32) for w in group] for group in (small, kernels)]
+        small, kernels = ([tf.cast(tf.convert_to_tensor(w), tf.float32) for w in g] for g in (small, kernels))
+        if self._joint:
+            kernels[0] = tf.concat([kernels[0], kernels.pop(2 * self.depth - 1)], 0)
+        return small, kernels
 
-    def _step(self, dot, x, states, context, small, weights_too=False):
+    @property
+    def _joint(self):
+        """Whether the first layer has one product of its state and of what is fed back."""
+        return self.input_feeding and not self.equations.separate
+
+    def _step(self, dot, x, states, context, small, alone=False):
+        """`Scan`'s; or, `alone`, also the weights, and for a joint product x is the input, not yet multiplied."""
         cell, depth = self.equations, self.depth
         memory, masks = context[: self._memories], context[self._memories :] or [1.0] * (2 * depth)
         fed = 2 * depth - 1  # the numbers of the kernels, as `_weights` has them
-        query, output = fed + self.input_feeding, fed + self.input_feeding + 1
+        query = fed + (self.input_feeding and not self._joint)
         new, h = [], None
         for i in range(depth):
             before = states[i * cell.states : (i + 1) * cell.states]
             z = dot(depth + i - 1, h * masks[depth + i - 1]) if i else x[0]
-            if i == 0 and self.input_feeding:
+            value = before[0] * masks[i]
+            if i == 0 and self._joint and alone:
+                value, z = tf.concat([value, states[-1], x[0]], -1), 0.0
+            elif i == 0 and self._joint:
+                value = tf.concat([value, states[-1]], -1)
+            elif i == 0 and self.input_feeding:
                 z += dot(fed, states[-1])
-            u = dot(i, before[0] * masks[i])
+            u = dot(i, value)
             after, _ = cell.step(z + small[i], u + small[depth + i] if cell.separate else u, before)
             new, h = new + after, after[0]
         if self.attention == "none":
             return [h * masks[-1]], new
         weights, summary = self._attend(dot(query, h), memory, small)
-        vector = tf.tanh(dot(output, tf.concat([h, summary], -1))) * masks[-1]
-        return [vector, weights] if weights_too or self.return_attention else [vector], [
+        vector = tf.tanh(dot(query + 1, tf.concat([h, summary], -1))) * masks[-1]
+        return [vector, weights] if alone or self.return_attention else [vector], [
             *new,
             *[vector] * self.input_feeding,
         ]
@@ -223,15 +242,17 @@ class AttentionDecoder(keras.layers.Layer):
         values, *keys, additive = memory
         keys = keys[0] if keys else values
         batch, places, features = tf.shape(values)[0], tf.shape(values)[1], values.shape[-1]
-        query = tf.reshape(query, [batch, -1, 1, keys.shape[-1]])  # the rows of one memory are side by side
+        query = tf.reshape(query, [batch, -1, keys.shape[-1]])  # the rows of one memory are side by side
         if self.attention == "additive":
-            scores = tf.reduce_sum(small[-1] * tf.tanh(query + keys[:, None]), -1)
+            hidden = tf.tanh(query[:, :, None] + keys[:, None])
+            scores = tf.reshape(tf.reshape(hidden, [-1, keys.shape[-1]]) @ small[-1][:, None], [batch, -1, places])
         else:
-            scores = tf.reduce_sum(query * keys[:, None], -1)
+            scores = tf.matmul(query, keys, transpose_b=True)
             scores *= features**-0.5 if self.attention == "scaled" else 1.0
-        weights = tf.nn.softmax(scores + additive[:, None])
-        summary = tf.reduce_sum(weights[..., None] * values[:, None], 2)
-        return tf.reshape(weights, [-1, places]), tf.reshape(summary, [-1, features])
+        scores += additive[:, None]
+        weights = tf.exp(scores - tf.reduce_max(scores, -1, keepdims=True))
+        weights /= tf.reduce_sum(weights, -1, keepdims=True)  # tf.nn.softmax is slow on few rows
+        return tf.reshape(weights, [-1, places]), tf.reshape(weights @ values, [-1, features])
 
     def compute_output_shape(self, inputs_shape, memory_shape=None):
         vectors = (*inputs_shape[:-1], self.width)
