@@ -20,11 +20,9 @@ from zoo.config import TrainingConfig, setting
 from zoo.errors import ZooError
 from zoo.layers.attention import CELLS, KINDS, AttentionDecoder
 from zoo.layers.stack import RecurrentStack
-from zoo.seq2seq import EncoderDecoder
+from zoo.seq2seq import EncoderDecoder, distinct
 from zoo.subwords import END_ID, START_ID
 from zoo.task import Task
-
-INFINITY = float("inf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +177,8 @@ class Translation(Task):
     limits = (
         "Trained on one kind of text: on others it knows few of the words, and guesses.",
         "It may leave out or invent parts of a sentence, fluently; a score near 0 is no proof of a right translation.",
-        "Characters that the training text lacks are left out of the translation; `unknown` counts them.",
+        "Characters that the training text lacks are not translated; `unknown` counts the pieces that have them.",
+        "A sentence that is for the most part of such characters is handed back as it is.",
     )
     demo = "The book is on the table."
 
@@ -311,30 +310,36 @@ class Translation(Task):
 
         def search(text_: tf.Tensor, beam_width: tf.Tensor, max_length: tf.Tensor):
             passages, rows = text.passages(subwords.normalize(text_), self.config.serve_length)
-            ids, _ = read(passages)
+            ids, surfaces = read(passages)
             lengths = tf.cast(ids.row_lengths(), tf.int32)
             limits = tf.where(max_length > 0, max_length, 2 * lengths + 10)
             found = model.search(text.pad(ids), limits, beam_width, self.config.length_penalty)
             count, width, time = tf.unstack(tf.shape(found.tokens))
             said = tf.reshape(target_side.decode(tf.reshape(found.tokens, [count * width, time])), [count, width])
+            # What the model can't read is handed back as it is.
+            unknown = tf.cast(tf.equal(ids, subwords.UNKNOWN_ID), tf.int32)
+            characters = tf.ragged.map_flat_values(tf.strings.length, surfaces, unit="UTF8_CHAR")
+            strange = 2 * tf.reduce_sum(unknown * characters, 1) > tf.strings.length(passages, unit="UTF8_CHAR")
+            unknown, strange = tf.reduce_sum(unknown, 1), strange[:, None]
+            said = tf.where(strange, passages[:, None], said)
+            scores = tf.where(strange, 0.0, found.log_probabilities)
             batch = tf.shape(text_)[0]
             said = tf.strings.unsorted_segment_join(said, rows, batch, " ")
-            scores = tf.math.unsorted_segment_sum(found.log_probabilities, rows, batch)
-            unknown = tf.cast(tf.equal(ids, subwords.UNKNOWN_ID), tf.int32)
+            said, scores, kept = distinct(said, tf.math.unsorted_segment_sum(scores, rows, batch))
             return {
                 "text": said[:, 0],
                 "score": scores[:, 0],
-                "unknown": tf.math.unsorted_segment_sum(tf.reduce_sum(unknown, 1), rows, batch),
+                "unknown": tf.math.unsorted_segment_sum(unknown, rows, batch),
                 "alternatives_text": said[:, 1:],
                 "alternatives_score": scores[:, 1:],
-                "alternatives_count": tf.reduce_sum(tf.cast((scores < 0) & (scores > -INFINITY), tf.int32)[:, 1:], 1),
+                "alternatives_count": tf.maximum(kept - 1, 0),
             }
 
         def serve(text_: tf.Tensor):
             return search(text_, tf.constant(self.config.beam_width), tf.constant(0))
 
         def attention(text_: tf.Tensor):
-            ids, surfaces = read(text_)
+            ids, surfaces = (part[:, : self.config.max_length] for part in read(text_))  # a picture's worth
             padded = text.pad(ids)
             limits = 2 * tf.cast(ids.row_lengths(), tf.int32) + 10
             tokens = model.search(padded, limits, self.config.beam_width, self.config.length_penalty).tokens[:, 0]

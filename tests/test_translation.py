@@ -74,8 +74,8 @@ def test_it_learns_and_reports(run, zoo, files):
 def test_answers_with_alternatives_by_falling_score(model):
     answer = model("The dog sees the cat.")
     assert answer["text"] == "Hund katze sieht." and answer["unknown"] == 0 and answer["score"] < 0
-    assert len(answer["alternatives"]) == 4
-    assert len({answer["text"], *(a["text"] for a in answer["alternatives"])}) == 5
+    texts = [answer["text"], *(a["text"] for a in answer["alternatives"])]
+    assert 2 <= len(texts) == len(set(texts)) <= 5 and all(texts)
     assert model.card["languages"] == ["en", "de"]
 
 
@@ -84,7 +84,7 @@ def test_options(model):
     assert model.card["options"] == {"beam_width": 5, "max_length": 0}
     greedy = model(text, beam_width=1)
     assert greedy["alternatives"] == [] and greedy["text"] == model(text)["text"]
-    assert len(model([text], beam_width=3)[0]["alternatives"]) == 2
+    assert len(model([text], beam_width=3)[0]["alternatives"]) <= 2 < len(model(text, beam_width=20)["alternatives"])
     short = model(text, max_length=1)
     assert len(short["text"].split()) <= 1
     for options, message in (
@@ -99,7 +99,8 @@ def test_odd_inputs_get_an_answer(model):
     odd = ["", " \n", "the", "\U0001f600 \u65e5\u672c", b"caf\xe9 \xff dog", "a\x00b", "x" * 5000]
     answers = model(odd)
     assert answers[0] == answers[1] and answers[0]["text"] == "" and answers[0]["alternatives"] == []
-    assert answers[3]["unknown"] == 2 and answers[6]["unknown"] > 0
+    assert answers[3] == {"text": odd[3], "score": 0, "unknown": 2, "alternatives": []}  # handed back
+    assert answers[6]["text"] and answers[4]["unknown"] == 2
     assert all(np.isfinite(answer["score"]) for answer in answers)
 
 

@@ -17,6 +17,21 @@ MANY = 8  # inputs from which on two halves are faster than one batch
 NEVER = (0, UNKNOWN_ID, START_ID)  # padding, unknown and start are not said
 
 
+def distinct(texts, scores):
+    """Hypotheses `[batch, width]` without the empty and the repeated, in the same order: pieces can be joined to the
+    same text in several ways.
+
+    Returns:
+        Texts and scores, those that were dropped moved to the end; and how many are left, int32 `[batch]`.
+    """
+    place = tf.range(tf.shape(texts)[1])
+    repeated = tf.equal(texts[:, :, None], texts[:, None]) & (place[:, None] > place)
+    dropped = tf.reduce_any(repeated, 2) | tf.equal(texts, "") | (scores == -float("inf"))
+    order = tf.argsort(tf.cast(dropped, tf.int32), stable=True)
+    left = tf.reduce_sum(tf.cast(~dropped, tf.int32), 1)
+    return tf.gather(texts, order, batch_dims=1), tf.gather(scores, order, batch_dims=1), left
+
+
 class EncoderDecoder(keras.Model):
     """Speaks a sentence about what an encoder has read (Sutskever et al. 2014, Bahdanau et al. 2015).
 

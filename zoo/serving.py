@@ -77,7 +77,10 @@ class Model:
         if "attention" not in self._module.signatures:
             raise ZooError(f"{self.path}: this {self.card['task']} model has no attention to show")
         found = {key: value[0] for key, value in self.batched("attention", [text]).items()}
-        return _plain(found["source_pieces"]), _plain(found["target_pieces"]), found["weights"]
+        source, target = (
+            [piece for piece in _plain(found[f"{side}_pieces"]) if piece] for side in ("source", "target")
+        )
+        return source, target, found["weights"][: len(target), : len(source)]
 
     def signature(self, name: str):
         """A named signature: a function of tensors, with batch and time unbounded."""
