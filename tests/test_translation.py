@@ -197,30 +197,27 @@ def test_sutskever_2014_has_the_papers_384_million_parameters():
     assert model.count_params() == words + cells + biases
 
 
-@pytest.mark.parametrize("preset", ["plain", "luong", "sutskever2014"])
-def test_presets_train_and_serve(preset, files, tmp_path, zoo):
-    small = ["units=8", "decoder_units=8", "embedding_dim=8", "vocabulary_size=60", "epochs=1", "batch_size=50"]
-    small += ["target_vocabulary_size=70"] * (preset == "sutskever2014")
-    settings = [part for value in small for part in ("--set", value)]
-    line = ["train", "translation", "--data", files, "--runs", tmp_path, "--preset", preset, *settings]
-    code, _, err = zoo(*line)
+TINY = ["units=8", "decoder_units=8", "embedding_dim=8", "vocabulary_size=60", "epochs=1", "batch_size=50"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "more"),
+    [
+        ("plain", []),
+        ("sutskever2014", ["target_vocabulary_size=70"]),
+        ("luong", ["scheduled_sampling=0.5", "subword_samples=2", "decoder_depth=2", "cell=gru"]),
+    ],
+)
+def test_presets_train_and_serve(preset, more, files, tmp_path, zoo, refused):
+    settings = [part for value in [*TINY, *more] for part in ("--set", value)]
+    code, _, err = zoo("train", "translation", "--data", files, "--runs", tmp_path, "--preset", preset, *settings)
     assert code == 0, err
-    folder = next((tmp_path / "translation").iterdir())
-    answer = serving.load(folder / "export")("The dog sees the cat.")
-    assert set(answer) == {"text", "score", "unknown", "alternatives"}
-
-
-def test_a_model_without_attention_has_none_to_show(files, tmp_path, refused, zoo):
-    assert zoo(*command(files, tmp_path, "attention=none", "epochs=1"))[0] == 0
     export = next((tmp_path / "translation").iterdir()) / "export"
-    line = refused("predict", "translation", "--model", export, "The dog", "--attention", tmp_path / "out.png")
-    assert "no attention" in line
-
-
-def test_scheduled_sampling_and_subword_samples_train(files, tmp_path, zoo):
-    settings = ("scheduled_sampling=0.5", "subword_samples=2", "epochs=1", "decoder_depth=2", "cell=gru")
-    code, _, err = zoo(*command(files, tmp_path, *settings))
-    assert code == 0, err
+    answer = serving.load(export)("The dog sees the cat.")
+    assert set(answer) == {"text", "score", "unknown", "alternatives"}
+    if preset == "plain":
+        line = refused("predict", "translation", "--model", export, "The dog", "--attention", tmp_path / "out.png")
+        assert "no attention" in line
 
 
 @pytest.mark.parametrize(
@@ -249,13 +246,16 @@ def test_a_model_of_other_languages_is_told(run, refused, tmp_path):
     assert "from en into de; this split has: en, fr" in line
 
 
-def test_long_sentences_are_cut_in_training_and_told(files, tmp_path, zoo):
+def test_long_sentences_are_cut_in_training_and_told(tmp_path, capfd):
     write(tmp_path, 60)
     for language in ("en", "de"):
         with open(tmp_path / f"train.{language}", "a") as file:
             file.write("dog " * 5000 + "\n")
-    code, _, err = zoo(*command(tmp_path, tmp_path / "runs", "epochs=1"))
-    assert code == 0 and "1 training pair is longer than 80 subwords" in err, err
+    task = Translation(Config(vocabulary_size=60))
+    train = task.training_examples(Translation.from_files(tmp_path)["train"])
+    task.learn(train)
+    assert "1 training pair is longer than 80 subwords" in capfd.readouterr().err
+    assert max(len(y) for _, y in task.encoded(train)) == 81
 
 
 def test_settings_reach_the_model():
