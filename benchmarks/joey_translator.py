@@ -7,61 +7,26 @@ leaves that in place.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
+import logging
 
-from benchmarks import torch_process
+from benchmarks import torch_translator
 
 INSTALL = (
     "pip install importlib_metadata sentencepiece pyyaml && pip install --no-deps joeynmt==2.3.0 subword-nmt==0.3.8"
 )
 
 
-@contextlib.contextmanager
 def timers(sizes, batches):
-    """A translator in a process of its own, initialised at random.
+    """A translator in a process of its own, initialised at random: see `torch_translator.timers`.
 
-    Args:
-        sizes: vocabulary, embedding_dim, encoder_units (of each direction), decoder_units, depth (of both),
-            attention ("bahdanau" or "luong"), dropout, label_smoothing, tied, learning_rate, clip_norm. Where `tied`,
-            source and target share an embedding, and the output layer shares it too if decoder_units = embedding_dim:
-            JoeyNMT has no projection in between.
-        batches: list of NumPy pairs: source int32 `[batch, source time]`, and target int32 `[batch, target time]`
-            with start and end around; 0 padding, 1 unknown, 2 start, 3 end.
-
-    Yields:
-        Two functions: train on each batch once, which returns the seconds that it took; and, given a beam's width and
-        a length, translate each source into so many tokens, which returns the seconds, and the tokens of the answers.
+    Where `tied`, source and target share an embedding, and the output layer shares it too if decoder_units =
+    embedding_dim: JoeyNMT has no projection in between.
     """
-    with torch_process.start(serve, sizes, batches) as ask:
-        yield (lambda: ask("train")), (lambda width, length: ask(("decode", width, length)))
-
-
-def serve(pipe, sizes, batches):
-    """Answers "train" with seconds, and ("decode", width, length) with seconds and tokens."""
-    import logging
-
-    import torch
-
-    logging.disable(logging.INFO)
-    torch.set_flush_denormal(True)  # as TensorFlow does
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    train, decode = _translator(torch, batches, **sizes)
-    with contextlib.suppress(EOFError):  # the other end was closed
-        while True:
-            match pipe.recv():
-                case "train":
-                    began = time.perf_counter()
-                    train()
-                    pipe.send(time.perf_counter() - began)
-                case "decode", width, length:
-                    began = time.perf_counter()
-                    tokens = decode(width, length)
-                    pipe.send((time.perf_counter() - began, tokens))
+    return torch_translator.timers(sizes, batches, _translator)
 
 
 def _translator(torch, batches, learning_rate, clip_norm, **sizes):
+    logging.disable(logging.INFO)
     from joeynmt.batch import Batch
     from joeynmt.builders import build_gradient_clipper, build_optimizer
     from joeynmt.search import search

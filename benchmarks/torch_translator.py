@@ -14,19 +14,31 @@ from benchmarks import torch_process
 
 
 @contextlib.contextmanager
-def timers(sizes, batches):
-    """A translator in a process of its own; arguments and functions are those of `joey_translator.timers`."""
-    with torch_process.start(serve, sizes, batches) as ask:
+def timers(sizes, batches, build=None):
+    """A translator in a process of its own, initialised at random.
+
+    Args:
+        sizes: vocabulary, embedding_dim, encoder_units (of each direction), decoder_units, depth (of both),
+            attention ("bahdanau" or "luong"), dropout, label_smoothing, tied, learning_rate, clip_norm.
+        batches: list of NumPy pairs: source int32 `[batch, source time]`, and target int32 `[batch, target time]`
+            with start and end around; 0 padding, 1 unknown, 2 start, 3 end.
+        build: makes the functions that train and decode, of `(torch, batches, **sizes)`; None: this module's.
+
+    Yields:
+        Two functions: train on each batch once, which returns the seconds that it took; and, given a beam's width and
+        a length, translate each source into so many tokens, which returns the seconds, and the tokens of the answers.
+    """
+    with torch_process.start(_serve, sizes, batches, build or _translator) as ask:
         yield (lambda: ask("train")), (lambda width, length: ask(("decode", width, length)))
 
 
-def serve(pipe, sizes, batches):
+def _serve(pipe, sizes, batches, build):
     """Answers "train" with seconds, and ("decode", width, length) with seconds and tokens."""
     import torch
 
     torch.set_flush_denormal(True)  # as TensorFlow does
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    train, decode = _translator(torch, batches, **sizes)
+    train, decode = build(torch, batches, **sizes)
     with contextlib.suppress(EOFError):  # the other end was closed
         while True:
             match pipe.recv():

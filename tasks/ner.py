@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import sys
 
 import keras
 import tensorflow as tf
 
 from zoo import conll, plots, pretraining, scoring, spans, tables, text
 from zoo.config import TrainingConfig, setting
-from zoo.errors import ZooError
+from zoo.errors import ZooError, note
 from zoo.layers.crf import CRF, CRFLoss, constraints
 from zoo.layers.stack import CELLS, RecurrentStack
 from zoo.layers.tokens import TokenEncoder
@@ -146,7 +145,7 @@ class Ner(Task):
             raise ZooError("every training token is tagged O; expected entities, tagged B-TYPE and I-TYPE")
         if long:
             what = "sentence is" if long == 1 else "sentences are"
-            print(f"zoo: note: {long} training {what} longer than {limit} tokens; cut off there", file=sys.stderr)
+            note(f"{long} training {what} longer than {limit} tokens; cut off there")
         self.assets["labels"] = types
         if self.config.init:
             self.assets |= pretraining.load_vocabularies(self.config.init, "words", "characters")

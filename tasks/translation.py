@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
 
 import keras
 import tensorflow as tf
 
 from zoo import parallel_text, plots, serving, subwords, tables, text, text_scores
 from zoo.config import TrainingConfig, setting
-from zoo.errors import ZooError
+from zoo.errors import ZooError, note
 from zoo.layers.attention import CELLS, KINDS, AttentionDecoder
 from zoo.layers.stack import RecurrentStack
 from zoo.seq2seq import EncoderDecoder, distinct
@@ -115,8 +114,6 @@ class Translator(EncoderDecoder):
         if self.bridge:
             last = tf.concat(state[-len(state) // self.encoder.depth :], -1)
             state = [layer(last) for layer in self.bridge]
-        if self.decoder.input_feeding:
-            state = [*state, tf.zeros([tf.shape(source)[0], self.decoder.width], state[0].dtype)]
         return memory, mask, state
 
 
@@ -201,16 +198,15 @@ class Translation(Task):
         return tf.strings.join([example[language] for language in sorted(example)], "\n")
 
     def training_examples(self, train):
-        """With `subword_samples`, each as often, numbered."""
-        copies = tf.data.Dataset.range(self.config.subword_samples)
-        return copies.flat_map(lambda i: train.map(lambda example: {**example, "copy": i}))
+        """Marked as the first copy: `encoded` makes as many of each as `subword_samples` says."""
+        return train.map(lambda example: {**example, "copy": tf.constant(0, tf.int64)})
 
     def learn(self, train):
         languages = [name for name in train.element_spec if name != "copy"]
         pair = parallel_text.direction(languages, self.config.source, self.config.target)
         self.assets["languages"] = list(pair)
         sides = [[], []]
-        for batch in train.filter(lambda example: example["copy"] == 0).batch(4096):
+        for batch in train.batch(4096):
             for texts, language in zip(sides, pair, strict=True):
                 texts += batch[language].numpy().tolist()
         source, target = sides
@@ -232,17 +228,19 @@ class Translation(Task):
             long |= {i for i, length in zip(places, lengths, strict=True) if length > limit}
         if long:
             what = "pair is" if len(long) == 1 else "pairs are"
-            print(
-                f"zoo: note: {len(long)} training {what} longer than {limit} subwords; cut off there", file=sys.stderr
-            )
+            note(f"{len(long)} training {what} longer than {limit} subwords; cut off there")
+
+    @property
+    def _sides(self) -> list[str]:
+        """Those that have a vocabulary of their own."""
+        return [side for side in ("source", "target") if f"{side}_pieces" in self.assets]
 
     @property
     def _subwords(self) -> list:
         """Of the source and of the target; one and the same where the vocabulary is shared."""
         if not self.resources:
-            sides = [side for side in ("source", "target") if f"{side}_pieces" in self.assets]
             with tf.init_scope():  # their tables outlive the graph that first asks for them
-                for side in sides:
+                for side in self._sides:
                     self.resources.append(
                         subwords.Subwords(self.assets[f"{side}_pieces"], self.assets[f"{side}_scores"])
                     )
@@ -255,7 +253,10 @@ class Translation(Task):
                 raise ZooError(f"a split has no {language}, only: {found}; expected both in each split")
         if "copy" not in examples.element_spec:
             return super().encoded(examples)
-        copies = [examples.filter(lambda e, i=i: e["copy"] == i) for i in range(self.config.subword_samples)]
+        copies = [
+            examples.map(lambda e, i=i: {**e, "copy": tf.constant(i, tf.int64)})
+            for i in range(self.config.subword_samples)
+        ]
         first, *others = map(super().encoded, copies)  # a batch is cut up in one way
         return functools.reduce(tf.data.Dataset.concatenate, others, first)
 
@@ -272,17 +273,12 @@ class Translation(Task):
         source, target = (
             side.encode(text_, **sampled)[:, :limit] for side, text_ in zip(self._subwords, texts, strict=True)
         )
-        ends = lambda ids, value: tf.fill([ids.nrows(), 1], value)
-        return (
-            {
-                "source": tf.concat([source, ends(source, END_ID)], 1),
-                "target": tf.concat([ends(target, START_ID), target], 1),
-            },
-            tf.concat([target, ends(target, END_ID)], 1),
-        )
+        start = tf.fill([target.nrows(), 1], START_ID)
+        sides = {"source": _ended(source, END_ID), "target": tf.concat([start, target], 1)}
+        return sides, _ended(target, END_ID)
 
     def build(self):
-        sizes = [len(self.assets[f"{side}_pieces"]) for side in ("source", "target") if f"{side}_pieces" in self.assets]
+        sizes = [len(self.assets[f"{side}_pieces"]) for side in self._sides]
         model = Translator(self.config, sizes[0], sizes[-1])
         ids = tf.zeros([1, 1], tf.int32)
         model({"source": ids, "target": ids})
@@ -305,8 +301,7 @@ class Translation(Task):
 
         def read(passages):
             ids, surfaces = source_side.segment(passages)
-            end = lambda value: tf.fill([ids.nrows(), 1], value)
-            return tf.concat([ids, end(END_ID)], 1), tf.concat([surfaces, end("</s>")], 1)
+            return _ended(ids, END_ID), _ended(surfaces, "</s>")
 
         def search(text_: tf.Tensor, beam_width: tf.Tensor, max_length: tf.Tensor):
             passages, rows = text.passages(subwords.normalize(text_), self.config.serve_length)
@@ -400,3 +395,8 @@ class Translation(Task):
             "dropout": hp.Float("dropout", 0.1, 0.5, step=0.1),
             "learning_rate": hp.Float("learning_rate", 5e-4, 1e-2, sampling="log"),
         }
+
+
+def _ended(rows, value):
+    """Ragged rows with a value behind each."""
+    return tf.concat([rows, tf.fill([rows.nrows(), 1], value)], 1)

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import math
 import pathlib
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import frame_labels, video_files
-from zoo.errors import ZooError
+from zoo.errors import ZooError, note
 from zoo.files import splits_among
 from zoo.frame_labels import NONE, Intervals, Lines
 from zoo.video_files import IMAGES, VIDEOS, camera, npz_array
@@ -123,7 +122,7 @@ def _check_known(train: list[_Source], others: list[_Source]) -> None:
 def _note_cut(ends: list[str]) -> None:
     if ends:
         what = "interval ends" if len(ends) == 1 else "intervals end"
-        print(f"zoo: note: {ends[0]}: {len(ends)} {what} past the last frame; cut off there", file=sys.stderr)
+        note(f"{ends[0]}: {len(ends)} {what} past the last frame; cut off there")
 
 
 def _dataset(sources: list[_Source]) -> tf.data.Dataset:

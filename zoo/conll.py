@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import pathlib
 import re
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, note
 from zoo.files import REPLACEMENT, report_replaced
 
 OTHER_FILES = {".csv", ".gz", ".json", ".md", ".npz", ".pdf", ".png", ".py", ".sh", ".zip"}
@@ -98,7 +97,7 @@ def unify(path: pathlib.Path, sentences: list[Sentence]) -> list[Sentence]:
     slips = faults[scheme]
     if slips and scheme == "IOB1" and len(slips) * SLIPS < len(faults["IOB2"]):
         # What such a B- means is clear; the published CoNLL-2003 training file has two.
-        print(f"zoo: note: {path}: line {slips[0][0]}: {slips[0][1]}, in IOB1; read as a beginning", file=sys.stderr)
+        note(f"{path}: line {slips[0][0]}: {slips[0][1]}, in IOB1; read as a beginning")
     elif slips:
         line, what = slips[0]
         raise ZooError(

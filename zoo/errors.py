@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 
 
 class ZooError(Exception):
@@ -12,6 +13,11 @@ class ZooError(Exception):
 
     The command line prints it to stderr and exits with status 2; anything else that escapes is a bug.
     """
+
+
+def note(text: str) -> None:
+    """A line for the person at the keyboard: what was found in the input, and what is made of it."""
+    print(f"zoo: note: {text}", file=sys.stderr)
 
 
 _DISK = {

@@ -10,11 +10,10 @@ import csv
 import gzip
 import os
 import pathlib
-import sys
 import zlib
 from collections.abc import Sequence
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, note
 
 SPLITS = {"train": ("train", "training"), "dev": ("dev", "val", "valid", "validation"), "test": ("test",)}
 REPLACEMENT = "\ufffd"
@@ -73,11 +72,20 @@ def labelled_table(path: pathlib.Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
+@contextlib.contextmanager
+def opened(path: pathlib.Path, mode: str, **options):
+    """A file to read from, unpacked if its name ends in `.gz`; a `ZooError` where that is damaged."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, mode, **options) as file:
+            yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ZooError(f"{path}: damaged or cut-off gzip file: {error}") from None
+
+
 def table(path: pathlib.Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
     """Line number and the named columns of every row of a CSV file (RFC 4180, UTF-8, a header; `.gz` too)."""
     rows, replaced = [], 0
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, None)
@@ -101,8 +109,6 @@ def table(path: pathlib.Path, columns: Sequence[str]) -> list[tuple[int, list[st
                 replaced += any(REPLACEMENT in row[place] for place in places)
         except csv.Error as error:
             raise ZooError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from None
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ZooError(f"{path}: damaged or cut-off gzip file: {error}") from None
     if not rows:
         raise ZooError(f"{path}: no rows below the header; expected {','.join(columns)} in each")
     report_replaced(path, replaced, "rows")
@@ -126,6 +132,4 @@ def labelled_folder(path: pathlib.Path) -> tuple[list[str], list[str]]:
 
 def report_replaced(path: pathlib.Path, count: int, what: str) -> None:
     if count:
-        print(
-            f"zoo: note: {path}: {count} {what} with bytes that are not UTF-8, read as {REPLACEMENT}", file=sys.stderr
-        )
+        note(f"{path}: {count} {what} with bytes that are not UTF-8, read as {REPLACEMENT}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-TINY = 1e-30  # a probability whose logarithm is finite
 CEILING = 4.0  # of a difference of log-probabilities that is still smoothed away: real changes stay (Farha & Gall 2019)
 
 

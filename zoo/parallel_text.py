@@ -8,17 +8,14 @@ U+2028 and form feeds inside sentences.
 
 from __future__ import annotations
 
-import gzip
 import pathlib
 import re
-import sys
-import zlib
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from zoo.errors import ZooError
-from zoo.files import REPLACEMENT, SPLITS, report_replaced, splits_among
+from zoo.errors import ZooError, note
+from zoo.files import REPLACEMENT, SPLITS, opened, report_replaced, splits_among
 
 LAYOUT = "a folder with two files for each split, train.<source> and train.<target>, say train.en and train.de"
 LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]+)*")  # en, pt_br; not: text, document
@@ -49,7 +46,7 @@ def read(path: pathlib.Path) -> dict[str, tf.data.Dataset]:
             names = sorted((n for n in sets if n.startswith("test")), key=lambda n: (len(sets[n]) < 2, n))
             names = [name for name in names if len(sets[name]) > 1] or names
         if len(names) > 1:
-            _note(f"{path}: {names[0]} is taken as the {split} split; not read: {', '.join(names[1:])}")
+            note(f"{path}: {names[0]} is taken as the {split} split; not read: {', '.join(names[1:])}")
         if names:
             splits[split] = _split(split, path / names[0], sets[names[0]])
     if "train" not in splits:
@@ -88,7 +85,7 @@ def direction(found: Sequence[str], source: str = "", target: str = "") -> tuple
             f'SET="source={first} target={second}"'
         )
     if not (source or target):
-        _note(f'translating from {found[0]} into {found[1]}; the other way: SET="source={found[1]} target={found[0]}"')
+        note(f'translating from {found[0]} into {found[1]}; the other way: SET="source={found[1]} target={found[0]}"')
     source = source or others.pop(0)
     return source, target or others[0]
 
@@ -112,7 +109,7 @@ def _split(split: str, name: pathlib.Path, files: Mapping[str, pathlib.Path]) ->
     empty = [number for number, row in enumerate(rows, 1) if not all(row)]
     if empty:
         what = "kept, for the scores of the whole set" if split == "test" else "left out"
-        _note(f"{name}.*: lines with an empty side: {len(empty)}, the first is line {empty[0]}; {what}")
+        note(f"{name}.*: lines with an empty side: {len(empty)}, the first is line {empty[0]}; {what}")
     if len(empty) == len(rows):
         raise ZooError(f"{', '.join(map(str, files.values()))}: no line has text in all; expected a sentence a line")
     rows = rows if split == "test" else [row for row in rows if all(row)]
@@ -123,11 +120,8 @@ def _split(split: str, name: pathlib.Path, files: Mapping[str, pathlib.Path]) ->
 
 def read_lines(path: pathlib.Path) -> list[str]:
     """The lines of a text file (UTF-8, with or without a byte order mark; `.gz` too), white space at their ends off."""
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            text = file.read().decode("utf-8-sig", "replace")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ZooError(f"{path}: damaged or cut-off gzip file: {error}") from None
+    with opened(path, "rb") as file:
+        text = file.read().decode("utf-8-sig", "replace")
     if not text:
         raise ZooError(f"{path}: the file is empty; expected a sentence a line")
     lines = text.removesuffix("\n").split("\n")
@@ -167,9 +161,5 @@ def _without_empty(rows: tf.data.Dataset, where: str) -> tf.data.Dataset:
     empty = int(rows.reduce(tf.constant(0, tf.int64), lambda n, row: n + tf.cast(~full(row), tf.int64)))
     if not empty:
         return rows
-    _note(f"{where}: rows with an empty side: {empty}; left out")
+    note(f"{where}: rows with an empty side: {empty}; left out")
     return rows.filter(full)
-
-
-def _note(text: str) -> None:
-    print(f"zoo: note: {text}", file=sys.stderr)

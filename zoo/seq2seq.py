@@ -146,9 +146,13 @@ class EncoderDecoder(keras.Model):
 
         return decoding.Hypotheses(*tf.cond(batch < MANY, lambda: some(source, limits), halves))
 
-    def _search(self, source, limits, width, length_penalty):
+    def _start(self, source):
+        """What the decoder's `step` needs: the first state, and what it reads of the memory."""
         memory, mask, state = self.encode(source)
-        prepared = self.decoder.prepare(memory, mask)
+        return self.decoder.first_state(tf.shape(state[0])[0], state), self.decoder.prepare(memory, mask)
+
+    def _search(self, source, limits, width, length_penalty):
+        state, prepared = self._start(source)
         table, bias = self._head()
         bias += self._never()
 
@@ -160,8 +164,7 @@ class EncoderDecoder(keras.Model):
 
     def look(self, source, target):
         """The attention weights before each next word, `[batch, time, places]`."""
-        memory, mask, state = self.encode(source)
-        prepared = self.decoder.prepare(memory, mask)
+        state, prepared = self._start(source)
         vectors = tf.transpose(self.target_embedding(target), [1, 0, 2])
 
         def one(carried, x):

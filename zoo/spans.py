@@ -6,13 +6,11 @@ them apart: 0 is O, and 1 + 4 k + (0, 1, 2, 3) are B, I, E and S of type k. What
 
 from __future__ import annotations
 
-import sys
-
 import keras
 import tensorflow as tf
 
 from zoo import conll
-from zoo.errors import ZooError
+from zoo.errors import ZooError, note
 from zoo.files import splits_among
 from zoo.layers.crf import best_tags
 
@@ -59,8 +57,8 @@ def from_tfds(builder) -> dict[str, tf.data.Dataset]:
         splits[split] = examples([_sentence(*pair) for pair in pairs])
         odd = sum(len(tokens) != len(tags_) for tokens, tags_ in pairs)
         if odd:
-            what = f"zoo: note: TFDS {builder.info.full_name}, {name}: {odd} sentences"
-            print(f"{what} have not as many tags as tokens; cut to the fewer", file=sys.stderr)
+            what = f"TFDS {builder.info.full_name}, {name}: {odd} sentences"
+            note(f"{what} have not as many tags as tokens; cut to the fewer")
     return splits
 
 

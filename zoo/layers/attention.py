@@ -118,11 +118,13 @@ class AttentionDecoder(keras.layers.Layer):
         sizes = [self.units] * (self.depth * self.equations.states) + [self.width] * self.input_feeding
         return [tf.zeros([batch, size]) for size in sizes]
 
+    def first_state(self, batch, state=None):
+        """The state to start from, float32; of what is given, the layers' states or all of it, the rest is zeros."""
+        given = [] if state is None else [tf.cast(each, tf.float32) for each in state]
+        return [*given, *self.zero_state(batch)[len(given) :]]
+
     def call(self, inputs, memory=None, initial_state=None, memory_mask=None, training=False):
         x = tf.convert_to_tensor(inputs)
-        state = self.zero_state(tf.shape(x)[0]) if initial_state is None else list(initial_state)
-        if len(state) < len(self.zero_state(1)):
-            state.append(tf.zeros([tf.shape(x)[0], self.width]))
         places = 0 if memory is None else tf.shape(memory)[1]
         if training and memory is not None:  # XLA compiles for a shape: let there be few
             missing = [[0, 0], [0, bucket(places) - places]]
@@ -131,13 +133,13 @@ class AttentionDecoder(keras.layers.Layer):
         context, fixed, small, kernels = self._shared(memory, memory_mask)
         inputs = Inputs(
             [tf.cast(self._product(x, self.kernel), tf.float32)],
-            [tf.cast(each, tf.float32) for each in state],
+            self.first_state(tf.shape(x)[0], initial_state),
             context,
             fixed + self._masks(tf.shape(x)[0], training),
             small,
             kernels,
         )
-        outputs = self.scan.train(inputs, self.compute_dtype) if training else self.scan.infer(inputs)[0]
+        outputs = self.scan.train(inputs, self.compute_dtype) if training else self.scan.infer(inputs)
         vectors = tf.ensure_shape(outputs[0], [x.shape[0], x.shape[1], self.width])
         return (vectors, outputs[1][:, :, :places]) if self.return_attention else vectors
 

@@ -64,7 +64,7 @@ class Scan:
         self._backward = tf.function(self._backward_loop, autograph=False, jit_compile=True, reduce_retracing=True)
 
     def infer(self, inputs: Inputs):
-        """Runs over all steps with TensorFlow's standard kernels -> outputs `[batch, time, ...]` each, last states."""
+        """Runs over all steps with TensorFlow's standard kernels -> outputs `[batch, time, ...]` each."""
         return self._infer(inputs)
 
     def _infer_loop(self, given: Inputs):
@@ -80,8 +80,8 @@ class Scan:
             return t + 1, new, _write(arrays, t, outputs)
 
         arrays = _arrays(time, run(0, given.states)[0])  # only the shapes: TensorFlow leaves out what nothing reads
-        _, states, arrays = tf.while_loop(lambda t, *_: t < time, body, (0, given.states, arrays))
-        return [tf.einsum("tb...->bt...", array.stack()) for array in arrays], states
+        *_, arrays = tf.while_loop(lambda t, *_: t < time, body, (0, given.states, arrays))
+        return [tf.einsum("tb...->bt...", array.stack()) for array in arrays]
 
     def train(self, inputs: Inputs, dtype=None):
         """The same outputs, for training: differentiable once, by loops of its own, in float32.
