@@ -71,7 +71,7 @@ def test_it_learns_and_reports(run, zoo, files):
     assert report["bleu_signature"].startswith("nrefs:1")
 
 
-def test_answers_with_alternatives_by_falling_score(model):
+def test_answers_with_alternatives(model):
     answer = model("The dog sees the cat.")
     assert answer["text"] == "Hund katze sieht." and answer["unknown"] == 0 and answer["score"] < 0
     texts = [answer["text"], *(a["text"] for a in answer["alternatives"])]

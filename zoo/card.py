@@ -115,9 +115,10 @@ def _metrics(metrics: dict) -> list[str]:
                 if isinstance(value, float)
                 else f"| {name} | {value:,} |"
             )
-        for name, title in (("classes", "class"), ("by_length", None)):
+        for name, title in (("classes", "class"), ("by_length", None), ("searches", None)):
             lines += _nested(report.get(name), title)
-        lines.append("")
+        signatures = {name: f"`{value}`" for name, value in report.items() if name.endswith("_signature")}
+        lines += ["", *_facts(signatures), ""] if signatures else [""]
     return lines
 
 
