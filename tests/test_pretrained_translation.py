@@ -9,7 +9,7 @@ from zoo import serving
 EXPECTED = {
     "A dog runs through the deep snow.": "Ein Hund läuft durch den tiefen Schnee.",
     "Two children are playing in the sand.": "Zwei Kinder spielen im Sand.",
-    "A woman in a red dress is reading a book on a bench.": "Eine Frau in einem roten Kleid liest auf einer Bank ein Buch.",
+    "A woman in a red dress is reading a book.": "Eine Frau in einem roten Kleid liest ein Buch.",
     "Three men are sitting at a table and drinking beer.": "Drei Männer sitzen an einem Tisch und trinken Bier.",
     "The girl jumps into the water.": "Das Mädchen springt ins Wasser.",
 }
