@@ -73,7 +73,7 @@ def throughput(task, batches) -> dict:
     steps = round(spoken / sentences)
     with contextlib.ExitStack() as stack:
         both = {name: stack.enter_context(timers(sizes(task), pairs)) for name, timers in peers().items()}
-        results = {}  # translating comes first: a process that has trained is slower at it
+        results = {}
         translating = {"this task": translator(task, pairs), **{name: functions[1] for name, functions in both.items()}}
         for search, width in WIDTHS.items():
             title = f"translating, {search}; {steps} steps for every sentence, its end being forbidden"
