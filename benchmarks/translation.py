@@ -71,10 +71,14 @@ def throughput(task, batches) -> dict:
     spoken = sum(np.count_nonzero(y) for _, y in batches)
     read = sum(np.count_nonzero(source) for source, _ in pairs)
     steps = round(spoken / sentences)
+    training, translating = {}, {"this task": translator(task, pairs)}
+    for policy in ("float32", "mixed_bfloat16"):
+        with precision(policy):
+            training[f"this task, {policy}"] = timing.training(task.compiled(1000), batches)
     with contextlib.ExitStack() as stack:
-        both = {name: stack.enter_context(timers(sizes(task), pairs)) for name, timers in peers().items()}
-        results = {}
-        translating = {"this task": translator(task, pairs), **{name: functions[1] for name, functions in both.items()}}
+        for name, timers in peers().items():
+            training[name], translating[name] = stack.enter_context(timers(sizes(task), pairs))
+        results = {"training": timing.rates("training, source and target", "tokens", read + spoken, training)}
         for search, width in WIDTHS.items():
             title = f"translating, {search}; {steps} steps for every sentence, its end being forbidden"
             rounds = {
@@ -82,12 +86,6 @@ def throughput(task, batches) -> dict:
                 for name, translate in translating.items()
             }
             results[search] = timing.rates(title, "sentences", sentences, rounds)
-        training = {}
-        for policy in ("float32", "mixed_bfloat16"):
-            with precision(policy):
-                training[f"this task, {policy}"] = timing.training(task.compiled(1000), batches)
-        training |= {name: functions[0] for name, functions in both.items()}
-        results["training"] = timing.rates("training, source and target", "tokens", read + spoken, training)
         return results
 
 
