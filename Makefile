@@ -5,7 +5,7 @@ VENV   ?= .venv
 TASK   ?= sentiment
 ZOO    := $(VENV)/bin/zoo
 # Values reach the shell through the environment, so quotes, spaces and dollars in them are safe.
-export DATA PRESET SET MODEL SPLIT INPUT FILE TUNER EPOCHS TRIALS OUT FACTS
+export DATA PRESET SET MODEL SPLIT INPUT FILE TUNER EPOCHS TRIALS OUT ATTENTION FACTS
 OPTIONS = $${DATA:+--data "$$DATA"}
 CONFIGURATION = $${PRESET:+--preset "$$PRESET"} $(foreach setting,$(SET),--set '$(setting)')
 
@@ -14,7 +14,8 @@ CONFIGURATION = $${PRESET:+--preset "$$PRESET"} $(foreach setting,$(SET),--set '
 help:
 	@echo 'make train TASK=sentiment              train on the built-in corpus (DATA=: a TFDS name or a path)'
 	@echo 'make evaluate|export|tune TASK=...     measure, export, search'
-	@echo 'make predict TASK=... INPUT="..."      answer one input (FILE=: one a line)'
+	@echo 'make predict TASK=... INPUT="..."      answer one input (FILE=: one a line); OUT=, ATTENTION=: pictures'
+	@echo '     such as TASK=captioning INPUT=photo.jpg ATTENTION=out.png'
 	@echo 'make demo TASK=...                     try a model in the browser'
 	@echo 'make test | lint | list'
 	@echo 'make bench TASK=... | bench-layers      speed, beside what one would pick instead (OUT=: a JSON file)'
@@ -29,7 +30,8 @@ export: $(ZOO)
 	@$(ZOO) export $(TASK) $(OPTIONS) $${OUT:+--out "$$OUT"} $${FACTS:+--facts "$$FACTS"}
 
 predict: $(ZOO)
-	@$(ZOO) predict $(TASK) $${MODEL:+--model "$$MODEL"} $${FILE:+--file "$$FILE"} $${OUT:+--out "$$OUT"} $${INPUT+-- "$$INPUT"}
+	@$(ZOO) predict $(TASK) $${MODEL:+--model "$$MODEL"} $${FILE:+--file "$$FILE"} $${OUT:+--out "$$OUT"} \
+		$${ATTENTION:+--attention "$$ATTENTION"} $${INPUT+-- "$$INPUT"}
 
 tune: $(ZOO)
 	@$(ZOO) tune $(TASK) $(OPTIONS) $(CONFIGURATION) $${TUNER:+--tuner "$$TUNER"} \

@@ -227,7 +227,7 @@ class Ner(Task):
         tables.entities(report)
 
     @classmethod
-    def draw(cls, report, folder):
+    def draw(cls, report, folder, examples=None):
         names = list(report["confusion"])
         matrix = [list(row.values()) for row in report["confusion"].values()]
         return [

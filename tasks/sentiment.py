@@ -207,7 +207,7 @@ class Sentiment(Task):
         tables.classification(report)
 
     @classmethod
-    def draw(cls, report, folder):
+    def draw(cls, report, folder, examples=None):
         return plots.quality(report, folder)
 
     @classmethod

@@ -19,7 +19,7 @@ from zoo.config import TrainingConfig, setting
 from zoo.errors import ZooError, note
 from zoo.layers.attention import CELLS, KINDS, AttentionDecoder
 from zoo.layers.stack import RecurrentStack
-from zoo.seq2seq import EncoderDecoder, distinct
+from zoo.seq2seq import EncoderDecoder, alternatives
 from zoo.subwords import END_ID, START_ID
 from zoo.task import Task
 
@@ -274,8 +274,8 @@ class Translation(Task):
             side.encode(text_, **sampled)[:, :limit] for side, text_ in zip(self._subwords, texts, strict=True)
         )
         start = tf.fill([target.nrows(), 1], START_ID)
-        sides = {"source": _ended(source, END_ID), "target": tf.concat([start, target], 1)}
-        return sides, _ended(target, END_ID)
+        sides = {"source": subwords.ended(source), "target": tf.concat([start, target], 1)}
+        return sides, subwords.ended(target)
 
     def build(self):
         sizes = [len(self.assets[f"{side}_pieces"]) for side in self._sides]
@@ -301,7 +301,7 @@ class Translation(Task):
 
         def read(passages):
             ids, surfaces = source_side.segment(passages)
-            return _ended(ids, END_ID), _ended(surfaces, "</s>")
+            return subwords.ended(ids), subwords.ended(surfaces, "</s>")
 
         def search(text_: tf.Tensor, beam_width: tf.Tensor, max_length: tf.Tensor):
             passages, rows = text.passages(subwords.normalize(text_), self.config.serve_length)
@@ -320,15 +320,8 @@ class Translation(Task):
             scores = tf.where(strange, 0.0, found.log_probabilities)
             batch = tf.shape(text_)[0]
             said = tf.strings.unsorted_segment_join(said, rows, batch, " ")
-            said, scores, kept = distinct(said, tf.math.unsorted_segment_sum(scores, rows, batch))
-            return {
-                "text": said[:, 0],
-                "score": scores[:, 0],
-                "unknown": tf.math.unsorted_segment_sum(unknown, rows, batch),
-                "alternatives_text": said[:, 1:],
-                "alternatives_score": scores[:, 1:],
-                "alternatives_count": tf.maximum(kept - 1, 0),
-            }
+            scores = tf.math.unsorted_segment_sum(scores, rows, batch)
+            return {**alternatives(said, scores), "unknown": tf.math.unsorted_segment_sum(unknown, rows, batch)}
 
         def serve(text_: tf.Tensor):
             return search(text_, tf.constant(self.config.beam_width), tf.constant(0))
@@ -365,16 +358,7 @@ class Translation(Task):
         sources, references = (
             [row[language].decode("utf-8", "replace") for row in rows] for language in (source, target)
         )
-        widths = {"greedy": 1, "beam 5": 5, "beam 10": 10}
-        done = iter(range(len(widths) + 1))
-
-        def translated(**options):
-            before = next(done) * len(rows)
-            tick = progress and (lambda n, _: progress(before + n, (len(widths) + 1) * len(rows)))
-            return [answer["text"] for answer in model.answers(sources, progress=tick, **options)]
-
-        best = translated()
-        others = {name: translated(beam_width=width) for name, width in widths.items()}
+        best, others = model.by_beam_width(sources, {"greedy": 1, "beam 5": 5, "beam 10": 10}, progress)
         return text_scores.translation(best, references, sources, others)
 
     @classmethod
@@ -382,7 +366,7 @@ class Translation(Task):
         tables.translation(report)
 
     @classmethod
-    def draw(cls, report, folder):
+    def draw(cls, report, folder, examples=None):
         return [plots.by_length({"": report["by_length"]}, folder / "by_length.png")]
 
     @classmethod
@@ -395,8 +379,3 @@ class Translation(Task):
             "dropout": hp.Float("dropout", 0.1, 0.5, step=0.1),
             "learning_rate": hp.Float("learning_rate", 5e-4, 1e-2, sampling="log"),
         }
-
-
-def _ended(rows, value):
-    """Ragged rows with a value behind each."""
-    return tf.concat([rows, tf.fill([rows.nrows(), 1], value)], 1)

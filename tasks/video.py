@@ -290,11 +290,6 @@ class Video(Task):
             model.build()
         except ValueError as error:  # the layers know what they can do
             raise ZooError(f"configuration: {error}") from None
-        except Exception as error:
-            if "URL fetch failure" not in str(error):
-                raise
-            weights = f"encoder_weights={self.config.encoder_weights}"
-            raise ZooError(f"{weights}: the download can't be reached; give the path of a weights file") from None
         return model
 
     def sample(self, examples, folder):
@@ -364,7 +359,7 @@ class Video(Task):
         tables.frames(report)
 
     @classmethod
-    def draw(cls, report, folder):
+    def draw(cls, report, folder, examples=None):
         return plots.quality(report, folder)
 
     @classmethod

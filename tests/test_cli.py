@@ -131,6 +131,23 @@ def test_evaluate_writes_a_report_and_export_carries_it_to_the_card(zoo, tiny, t
     assert "| a coin | 0.5 |" in (tmp_path / "shelf" / "7" / "MODEL_CARD.md").read_text()
 
 
+def test_what_a_report_keeps_to_itself_is_drawn_but_not_written(tiny, monkeypatch):
+    seen = {}
+    evaluate = tiny.task_class.evaluate
+
+    def draw(report, folder, examples=None):
+        seen.update(report=report, examples=examples)
+        return []
+
+    private = {"_texts": ["a sentence of somebody's corpus"]}
+    monkeypatch.setattr(tiny.task_class, "evaluate", lambda *inputs: evaluate(*inputs) | private)
+    monkeypatch.setattr(tiny.task_class, "draw", draw)
+    report = tiny.evaluate("dev")
+    written = (tiny.folder / "evaluation" / "dev" / "report.json").read_text()
+    assert "_texts" not in report and "somebody" not in written and json.loads(written)["report"] == report
+    assert seen == {"report": report | private, "examples": tiny.corpus.split("dev")}
+
+
 # Refusals: status 2 and one line --------------------------------------------------------------------------------------
 
 
@@ -215,6 +232,31 @@ def test_predict_with_nothing_to_answer(refused, monkeypatch, tmp_path):
     assert "not both" in refused("predict", "sentiment", "--file", tmp_path / "empty.txt", "a text")
     stdin(monkeypatch, b"")
     assert refused("predict", "sentiment").startswith("standard input: empty")
+
+
+@pytest.mark.parametrize("option", ["--beam-width", "--max-length"])
+def test_options_that_a_model_does_not_have(option, refused, tiny):
+    line = refused("predict", "sentiment", "--model", tiny.folder / "export", "text", option, 3)
+    assert line == f"{option}: this sentiment model has no such option"
+
+
+def test_pictures_of_answers_that_a_model_cannot_draw(refused, tiny, tmp_path):
+    argv = ("predict", "sentiment", "--model", tiny.folder / "export", "text")
+    assert "--out draws clips and pictures" in refused(*argv, "--out", tmp_path / "out.png")
+    assert "no attention" in refused(*argv, "--attention", tmp_path / "out.png")
+
+
+def test_make_predict_passes_everything_on(tmp_path):
+    checkout = pathlib.Path(__file__).resolve().parent.parent
+    zoo = tmp_path / "bin" / "zoo"
+    zoo.parent.mkdir()
+    zoo.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    zoo.chmod(0o755)
+    values = ["TASK=captioning", "INPUT=my photo $1.jpg", "ATTENTION=out 2.png", "OUT=a'b.png"]
+    command = ["make", "-s", "-o", zoo, "predict", f"VENV={tmp_path}", *(value.replace("$", "$$") for value in values)]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=60)
+    expected = ["predict", "captioning", "--out", "a'b.png", "--attention", "out 2.png", "--", "my photo $1.jpg"]
+    assert (done.stderr, done.stdout.splitlines()) == ("", expected)
 
 
 def test_models_and_runs_that_are_not_there(refused, corpus, tiny, tmp_path):

@@ -79,11 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=pathlib.Path, help="folder of the SavedModel (the next free version)")
     sub.add_argument("--facts", type=pathlib.Path, help="JSON file of facts for the model card: data, published ...")
     sub = verb("predict", _predict, "answer inputs with a model: JSON lines, or in colour in a terminal", data=False)
-    sub.add_argument("input", nargs="*", help="inputs; none: lines of standard input")
+    sub.add_argument("input", nargs="*", help="texts, or paths to clips or pictures; none: lines of standard input")
     sub.add_argument("--file", type=pathlib.Path, help="a file of inputs, a line each")
     sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
-    sub.add_argument("--out", type=pathlib.Path, help="video: a picture (.png) or film (.gif, .mp4) of the answer")
-    sub.add_argument("--attention", type=pathlib.Path, help="translation: a picture (.png) of what was looked at")
+    sub.add_argument("--out", type=pathlib.Path, help="a picture (.png) of the answer; video: or a film (.gif, .mp4)")
+    sub.add_argument("--attention", type=pathlib.Path, help="a picture (.png) of what a model with attention looked at")
+    sub.add_argument("--beam-width", type=int, help="translation, captioning: hypotheses that the search keeps")
+    sub.add_argument("--max-length", type=int, help="translation, captioning: the longest answer, in the model's units")
     sub = verb("tune", _tune, "search for a better configuration with keras-tuner")
     configuration(sub)
     sub.add_argument("--tuner", default="hyperband", help="hyperband, random or bayesian")
@@ -163,21 +165,27 @@ def _predict(arguments) -> None:
         model = _load(arguments.model or arguments.task)
         from zoo import tables
         from zoo.clip_model import ClipModel
+        from zoo.picture_model import PictureModel
 
         if model.card["task"] != arguments.task:
             raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
+        options = _options(model, beam_width=arguments.beam_width, max_length=arguments.max_length)
         if isinstance(model, ClipModel):
             if arguments.attention:
                 raise ZooError(f"--attention: a {arguments.task} model has none to show")
             _predict_clips(model, itertools.chain(chunk, lines), arguments.out)
             return
+        if isinstance(model, PictureModel):
+            paths = map(os.fsdecode, itertools.chain(chunk, lines))
+            _predict_pictures(model, paths, arguments.out, arguments.attention, options)
+            return
         if arguments.out:
-            raise ZooError("--out draws clips; expected TASK video")
+            raise ZooError("--out draws clips and pictures; expected a model that takes them")
         if arguments.attention:
             chunk = list(itertools.chain(chunk, lines))  # one has to be the only one
             _draw_attention(model, chunk, arguments.attention)
         while chunk:  # answers begin before the input ends
-            for text, answer in zip(chunk, model(chunk), strict=True):
+            for text, answer in zip(chunk, model(chunk, **options), strict=True):
                 if sys.stdout.isatty() and "entities" in answer:
                     tables.highlight(text, answer["entities"])
                 else:
@@ -186,15 +194,52 @@ def _predict(arguments) -> None:
             chunk = list(itertools.islice(lines, 256))
 
 
+def _options(model, **values) -> dict[str, int]:
+    """Those that were given, of a model that has them."""
+    given = {name: value for name, value in values.items() if value is not None}
+    for name in given:
+        if name not in model.card.get("options", {}):
+            raise ZooError(f"--{name.replace('_', '-')}: this {model.card['task']} model has no such option")
+    return given
+
+
+def _one_picture(option: str, inputs: list, out: pathlib.Path) -> None:
+    """Refuse to draw several inputs, or into a file of another kind."""
+    if len(inputs) > 1:
+        raise ZooError(f"{option} {out}: expected one input to draw, got {len(inputs)}")
+    if out.suffix.lower() != ".png":
+        raise ZooError(f"{option} {out}: expected a file name that ends in .png")
+
+
 def _draw_attention(model, inputs, out: pathlib.Path) -> None:
     from zoo import plots
 
-    if len(inputs) > 1:
-        raise ZooError(f"--attention {out}: expected one input to draw, got {len(inputs)}")
-    if out.suffix.lower() != ".png":
-        raise ZooError(f"--attention {out}: expected a file name that ends in .png")
+    _one_picture("--attention", inputs, out)
     plots.alignment(*model.attention(inputs[0]), out)
     print(f"written: {out}", file=sys.stderr)
+
+
+def _predict_pictures(model, paths, out: pathlib.Path | None, attention: pathlib.Path | None, options) -> None:
+    """A JSON line for each picture, or its caption in a terminal; and drawings of the only one."""
+    from zoo import gallery
+
+    for option, file in {"--out": out, "--attention": attention}.items():
+        if file:
+            paths = list(paths)  # one has to be the only one
+            _one_picture(option, paths, file)
+    for path in paths:
+        picture = model.picture(path, path)
+        answer = model(picture, **options)
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        line = {"image": shown, **{key: answer[key] for key in ("text", "score")}, **answer}
+        plain = f"{shown}: {answer['text']}"
+        print(plain if sys.stdout.isatty() else json.dumps(line, ensure_ascii=False), flush=True)
+        if out:
+            gallery.captioned(picture, answer["text"], out)
+            print(f"written: {out}", file=sys.stderr)
+        if attention:
+            gallery.attention_maps(picture, *model.attention(picture), attention)
+            print(f"written: {attention}", file=sys.stderr)
 
 
 def _predict_clips(model, paths, out: pathlib.Path | None) -> None:

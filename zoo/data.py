@@ -197,7 +197,8 @@ def batches(
     """Batch sequences of about the same length together.
 
     Args:
-        examples: `(sequence, target)`; a sequence `[time, ...]`, or a dictionary of such, a target `[...]`.
+        examples: `(sequence, target)`; a sequence `[time, ...]`, or a dictionary of such, a target `[...]`. Parts of
+            one fixed size, pictures say, are no sequences.
         batch_size: of every batch but the last of each bucket.
         max_length: of a sequence.
         seed: shuffles anew at each pass and repeats without end; None gives one pass, in bucket order.
@@ -218,10 +219,16 @@ def batches(
             examples = shuffled(0)
     boundaries = [b for b in BOUNDARIES if b <= max_length]
     return examples.bucket_by_sequence_length(
-        lambda sequence, target: tf.reduce_max([tf.shape(part)[0] for part in tf.nest.flatten(sequence)]),
+        lambda sequence, target: tf.reduce_max([tf.shape(part)[0] for part in _sequences(sequence)]),
         [b + 1 for b in boundaries],
         [batch_size] * (len(boundaries) + 1),
     ).prefetch(tf.data.AUTOTUNE)
+
+
+def _sequences(parts) -> list:
+    """Those of unknown length; all where there is no such."""
+    parts = tf.nest.flatten(parts)
+    return [part for part in parts if part.shape[0] is None] or parts
 
 
 def count(examples: tf.data.Dataset) -> int:

@@ -9,13 +9,14 @@ import tempfile
 from zoo import serving
 from zoo.clip_model import ClipModel
 from zoo.errors import ZooError
+from zoo.picture_model import PictureModel
 
 
 def page(name: str, example: str):
-    """The Gradio interface of a model that takes text or clips.
+    """The Gradio interface of a model that takes text, clips or pictures.
 
     Raises:
-        ZooError: Gradio is not installed, or there is no such model.
+        ZooError: Gradio is not installed, there is no such model, or it takes features.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     try:
@@ -25,6 +26,14 @@ def page(name: str, example: str):
     model = serving.load(name)
     if isinstance(model, ClipModel):
         parts = dict(fn=lambda path: _strip(model, path), inputs=gradio.Video(label="clip"), outputs=gradio.Image())
+    elif isinstance(model, PictureModel):
+        if model.takes_features:
+            raise ZooError(f"{model.path}: this model takes features, not pictures; use it from Python")
+        parts = dict(
+            fn=lambda picture: "" if picture is None else model(picture)["text"],
+            inputs=gradio.Image(label="picture", type="numpy"),
+            outputs=gradio.Textbox(label="caption"),
+        )
     else:
         parts = dict(
             fn=model,

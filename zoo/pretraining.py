@@ -7,6 +7,7 @@ is the encoder; the task that continues from it loads it by `init`.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -184,14 +185,32 @@ def warm_start(folder: str, model: keras.Model, embedding: keras.layers.Embeddin
     Raises:
         ZooError: the weights are of other sizes than the model's.
     """
-    run, encoder = pathlib.Path(folder) / "best.npz", pathlib.Path(folder) / "encoder.npz"
+    encoder = pathlib.Path(folder) / "encoder.npz"
+    if not encoder.is_file():
+        load_run(folder, model)
+        return
+    with _fitting(folder), np.load(encoder, allow_pickle=False) as arrays:  # beside the language model's own best.npz
+        embedding.set_weights([arrays["embedding"]])
+        recurrent.set_weights([arrays[f"recurrent_{i}"] for i in range(len(arrays) - 1)])
+
+
+def load_run(folder: str, model: keras.Model) -> None:
+    """Start a built model from the best weights of the run in `folder`.
+
+    Raises:
+        ZooError: there are none, or they are of other sizes than the model's.
+    """
+    path = pathlib.Path(folder) / "best.npz"
+    if not path.is_file():
+        raise ZooError(f"{path}: not found; expected the folder of a run")
+    with _fitting(folder):
+        training.load_weights(model, path)
+
+
+@contextlib.contextmanager
+def _fitting(folder: str):
     try:
-        if encoder.is_file():  # beside the language model's own best.npz
-            with np.load(encoder, allow_pickle=False) as arrays:
-                embedding.set_weights([arrays["embedding"]])
-                recurrent.set_weights([arrays[f"recurrent_{i}"] for i in range(len(arrays) - 1)])
-        else:
-            training.load_weights(model, run)
+        yield
     except ValueError as error:
         raise ZooError(f"{folder}: weights of other sizes than the configuration's: {error}") from None
 
@@ -211,10 +230,8 @@ def load_encoder(folder: str, *layers: keras.layers.Layer) -> None:
     """Set the weights of built layers, in this order, to those in `folder`."""
     with np.load(pathlib.Path(folder) / "encoder.npz", allow_pickle=False) as arrays:
         weights = [arrays[f"arr_{i}"] for i in range(len(arrays))]
-    try:
+    with _fitting(folder):
         for layer in layers:
             count = len(layer.get_weights())
             layer.set_weights(weights[:count])
             weights = weights[count:]
-    except ValueError as error:
-        raise ZooError(f"{folder}: weights of other sizes than the configuration's: {error}") from None

@@ -42,7 +42,7 @@ def write_json(path: pathlib.Path, value) -> None:
 def progress():
     """A bar with an estimate of the time left; the block calls what it gets with (done, total)."""
     with rich.progress.Progress(transient=True) as display:
-        job = display.add_task("evaluating")
+        job = display.add_task("evaluating", total=None)
         yield lambda done, total: display.update(job, completed=done, total=total)
 
 
@@ -206,7 +206,10 @@ class Run:
     # Evaluate -----------------------------------------------------------------------------------------------------
 
     def evaluate(self, split: str = "test", model_path=None) -> dict:
-        """Score the run's SavedModel (or the shipped one, or one by path) on raw examples of a split."""
+        """Score the run's SavedModel (or the shipped one, or one by path) on raw examples of a split.
+
+        Returns the report without the keys that begin with "_" (`Task.evaluate`), as it is written to report.json.
+        """
         exported = self.folder / "export"
         path = model_path or (exported if (exported / serving.CARD).is_file() else self.name)
         model = serving.load(path)
@@ -221,11 +224,12 @@ class Run:
         data = f" DATA={self.data}" if self.data else ""
         command = f"make evaluate TASK={self.name}{data}" + (f" SPLIT={split}" if split != "test" else "")
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "report.json", {"command": command, "model": str(model.path), "report": report})
-        pictures = self.task_class.draw(report, folder)
+        kept = {key: value for key, value in report.items() if not key.startswith("_")}
+        write_json(folder / "report.json", {"command": command, "model": str(model.path), "report": kept})
+        pictures = self.task_class.draw(report, folder, examples)
         self.task_class.show(report)
         say(f"written: {folder / 'report.json'}, {', '.join(p.name for p in pictures)}")
-        return report
+        return kept
 
 
 def architecture(model) -> str:

@@ -32,6 +32,18 @@ def distinct(texts, scores):
     return tf.gather(texts, order, batch_dims=1), tf.gather(scores, order, batch_dims=1), left
 
 
+def alternatives(texts, scores):
+    """What a signature answers, of hypotheses `[batch, width]`, best first: the best, and the others that differ."""
+    texts, scores, left = distinct(texts, scores)
+    return {
+        "text": texts[:, 0],
+        "score": scores[:, 0],
+        "alternatives_text": texts[:, 1:],
+        "alternatives_score": scores[:, 1:],
+        "alternatives_count": tf.maximum(left - 1, 0),
+    }
+
+
 class EncoderDecoder(keras.Model):
     """Speaks a sentence about what an encoder has read (Sutskever et al. 2014, Bahdanau et al. 2015).
 
@@ -78,7 +90,7 @@ class EncoderDecoder(keras.Model):
         encoded, target = self.encode(inputs["source"], training), inputs["target"]
         if training and self.scheduled_sampling:
             target = self._partly_sampled(encoded, target)
-        return self.speak(encoded, target, training)
+        return self.speak(encoded, target, training)[0]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         words = tf.where(tf.not_equal(y, 0))
@@ -88,10 +100,22 @@ class EncoderDecoder(keras.Model):
         return tf.reduce_mean(losses)
 
     def speak(self, encoded, target, training=False):
-        """The decoder's outputs before each next word, all steps in one call."""
+        """All steps in one call: the decoder's outputs before each next word; and what it looked at, `[batch, time,
+        places]`, or None unless the decoder returns that."""
         memory, mask, state = encoded
         words = self.dropout(self.target_embedding(target), training=training)
-        return self.decoder(words, memory, state, mask, training=training)
+        given = dict(initial_state=state, memory_mask=mask, training=training)
+        found = self.decoder(self.before(words, memory), memory, **given)
+        vectors, weights = found if self.decoder.return_attention else (found, None)
+        return self.after(vectors, memory, training), weights
+
+    def before(self, words, memory):
+        """What the decoder is fed for embedded words `[rows, time, width]`; `memory` has as many rows, or fewer."""
+        return words
+
+    def after(self, vectors, memory, training=False):
+        """What the softmax is given for the decoder's outputs `[rows, time, width]`."""
+        return vectors
 
     def logits(self, vectors):
         """Decoder outputs `[..., width]` -> float32 `[..., vocabulary]`."""
@@ -113,7 +137,7 @@ class EncoderDecoder(keras.Model):
         return tf.reduce_sum(tf.one_hot(NEVER, self.bias.shape[0], on_value=-float("inf")), 0)
 
     def _partly_sampled(self, encoded, target):
-        logits = tf.reshape(self.logits(self.speak(encoded, target)) + self._never(), [-1, self.bias.shape[0]])
+        logits = tf.reshape(self.logits(self.speak(encoded, target)[0]) + self._never(), [-1, self.bias.shape[0]])
         said = keras.random.categorical(logits, 1, dtype="int32", seed=self.draws)
         said = tf.reshape(said, tf.shape(target))
         said = tf.concat([target[:, :1], said[:, :-1]], 1)
@@ -146,30 +170,35 @@ class EncoderDecoder(keras.Model):
 
         return decoding.Hypotheses(*tf.cond(batch < MANY, lambda: some(source, limits), halves))
 
-    def _start(self, source):
-        """What the decoder's `step` needs: the first state, and what it reads of the memory."""
-        memory, mask, state = self.encode(source)
-        return self.decoder.first_state(tf.shape(state[0])[0], state), self.decoder.prepare(memory, mask)
+    def stepper(self, encoded):
+        """The first state, and `step` as `zoo.decoding` takes it; the step also gives what it looked at, or None.
 
-    def _search(self, source, limits, width, length_penalty):
-        state, prepared = self._start(source)
-        table, bias = self._head()
+        The step's rows are those that were encoded; or more, then several after each other belong to one.
+        """
+        memory, mask, state = encoded
+        prepared, (table, bias) = self.decoder.prepare(memory, mask), self._head()
         bias += self._never()
 
         def step(state, token):
-            vector, state, _ = self.decoder.step(self.target_embedding(token), state, prepared)
-            return self._logits(vector, table, bias), state
+            words = self.before(self.target_embedding(token)[:, None], memory)[:, 0]
+            vector, state, weights = self.decoder.step(words, state, prepared)
+            return self._logits(self.after(vector[:, None], memory)[:, 0], table, bias), state, weights
 
-        return decoding.beam_search(step, state, START_ID, END_ID, limits, width, length_penalty)
+        return self.decoder.first_state(tf.shape(memory)[0], state), step
+
+    def _search(self, source, limits, width, length_penalty):
+        state, step = self.stepper(self.encode(source))
+        return decoding.beam_search(lambda *now: step(*now)[:2], state, START_ID, END_ID, limits, width, length_penalty)
 
     def look(self, source, target):
         """The attention weights before each next word, `[batch, time, places]`."""
-        state, prepared = self._start(source)
-        vectors = tf.transpose(self.target_embedding(target), [1, 0, 2])
+        encoded = self.encode(source)
+        state, step = self.stepper(encoded)
 
-        def one(carried, x):
-            _, state, weights = self.decoder.step(x, carried[0], prepared)
+        def one(carried, token):
+            _, state, weights = step(carried[0], token)
             return state, weights
 
-        places = tf.shape(prepared[0][0])[1]
-        return tf.transpose(tf.scan(one, vectors, (state, tf.zeros([tf.shape(target)[0], places])))[1], [1, 0, 2])
+        places = tf.shape(encoded[0])[1]
+        weights = tf.zeros([tf.shape(target)[0], places])
+        return tf.transpose(tf.scan(one, tf.transpose(target), (state, weights))[1], [1, 0, 2])

@@ -56,6 +56,16 @@ class Model:
             return _answers(self.batched("serving_default", inputs, progress=progress))
         return _answers(self.batched("search", inputs, progress=progress, **self._checked(options)))
 
+    def by_beam_width(self, inputs, widths: Mapping[str, int], progress=None) -> tuple[list[str], dict[str, list[str]]]:
+        """The texts that are answered by default; and by name those of other beam widths."""
+        total = (len(widths) + 1) * len(inputs)
+
+        def texts(number: int, **options):
+            tick = progress and (lambda done, _: progress(number * len(inputs) + done, total))
+            return [answer["text"] for answer in self.answers(inputs, progress=tick, **options)]
+
+        return texts(0), {name: texts(i, beam_width=width) for i, (name, width) in enumerate(widths.items(), 1)}
+
     def _checked(self, options: dict) -> dict[str, int]:
         known = self.card.get("options", {})
         for name, value in options.items():
@@ -161,7 +171,7 @@ def _answers(outputs: dict[str, np.ndarray]) -> list[dict]:
         for group in groups
     }
     answers = []
-    for i in range(len(next(iter(outputs.values())))):
+    for i in range(len(next(iter(outputs.values()), ()))):
         answer = {
             name: _plain(values[i] if steps is None else values[i][: steps[i]]) for name, values in outputs.items()
         }
@@ -200,9 +210,12 @@ def load(name) -> Model:
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ZooError(f"{path}: not a SavedModel that TensorFlow {tf.__version__} loads: {str(error)[:200]}") from None
     from zoo.clip_model import ClipModel
+    from zoo.picture_model import PictureModel
 
-    takes_clips = "frames" in module.signatures["serving_default"].structured_input_signature[1]
-    return (ClipModel if takes_clips else Model)(path, card, module)
+    inputs = module.signatures["serving_default"].structured_input_signature[1]
+    kinds = {"frames": ClipModel, "image": PictureModel, "features": PictureModel}
+    kind = next((kind for name, kind in kinds.items() if name in inputs), Model)
+    return kind(path, card, module)
 
 
 def locate(name) -> pathlib.Path:

@@ -99,6 +99,11 @@ def normalize(text: tf.Tensor) -> tf.Tensor:
     return tf.strings.strip(tf.strings.regex_replace(text, r"[\s\x00\x0b\x{85}\p{Z}]+", " "))
 
 
+def ended(rows: tf.RaggedTensor, value=END_ID) -> tf.RaggedTensor:
+    """Ragged rows with a value behind each."""
+    return tf.concat([rows, tf.fill([rows.nrows(), 1], value)], 1)
+
+
 class Subwords(tf.Module):
     """Cuts sentences into the pieces of `learn`, and joins pieces to sentences.
 

@@ -171,3 +171,31 @@ def translation(report: dict) -> None:
         print_table("other searches (p: paired bootstrap against the above)", ["", "BLEU", "p", "chrF", "p"], searches)
     for name, title in names.items():
         Console(highlight=False).print(Text(f"{title}: {report[f'{name}_signature']}"), soft_wrap=True)
+
+
+def captioning(report: dict) -> None:
+    """What `zoo.caption_scores.report` found; maybe with `true`, a share of true sentences, and people's agreement."""
+    names = {f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)} | {"rouge_l": "ROUGE-L", "chrf": "chrF", "cider": "CIDEr-D"}
+    interval = lambda name: "{:.2f}  (95%: {:.2f} to {:.2f})".format(report[name], *report[f"{name}_95"])
+    shares = {
+        "true": "true sentences",
+        "length_ratio": "length ratio",
+        "distinct": "different captions by pictures",
+    }
+    rows = [
+        *([title, interval(name)] for name, title in names.items()),
+        *([title, _with_interval(report, name)] for name, title in shares.items() if name in report),
+        ["words said", f"{report['vocabulary']:,}"],
+        ["pictures", f"{report['pictures']:,}"],
+    ]
+    print_table("scores", ["measure", "value"], rows)
+    if report["searches"]:
+        searches = [
+            [r["search"], *(cell for m in ("bleu_4", "cider") for cell in (f"{r[m]:.2f}", f"{r[f'{m}_p']:.3f}"))]
+            for r in report["searches"]
+        ]
+        columns = ["", "BLEU-4", "p", "CIDEr-D", "p"]
+        print_table("other searches (p: paired bootstrap against the above)", columns, searches)
+    if people := report.get("people"):
+        line = f"people, one caption against the others: BLEU-4 {people['bleu_4']:.2f}, CIDEr-D {people['cider']:.2f}"
+        Console(highlight=False).print(Text(line), soft_wrap=True)

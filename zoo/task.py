@@ -141,7 +141,9 @@ class Task(abc.ABC):
     def evaluate(cls, model, examples: tf.data.Dataset, progress=None, train: tf.data.Dataset | None = None) -> dict:
         """Scores of a loaded SavedModel (`zoo.load`) on raw examples: a report as plain Python values.
 
-        `train` are the corpus's training examples, if it has them: to tell what the model may have seen.
+        `train` are the corpus's training examples, if it has them: to tell what the model may have seen. Keys that
+        begin with "_" are for `show` and `draw` alone: they may hold texts of the corpus or of the model, and come
+        neither into report.json nor onto the model card.
         """
 
     @classmethod
@@ -151,8 +153,8 @@ class Task(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def draw(cls, report: dict, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Write a report's pictures."""
+    def draw(cls, report: dict, folder: pathlib.Path, examples: tf.data.Dataset | None = None) -> list[pathlib.Path]:
+        """Write a report's pictures. `examples` are the raw ones that were scored, for pictures that show some."""
 
     @classmethod
     @abc.abstractmethod

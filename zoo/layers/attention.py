@@ -44,8 +44,9 @@ class AttentionDecoder(keras.layers.Layer):
         recurrent_dropout: of h_{t-1}, likewise.
         return_attention: whether to return the weights, too.
 
-    Inputs: float `[batch, time, features]`; memory, float `[batch, places, features]`; `initial_state`, a list as
-        `zero_state` makes it; `memory_mask`, bool `[batch, places]`, False for places to leave out.
+    Inputs: float `[batch, time, features]`; memory, float `[batch, places, features]`, or of fewer rows, if several
+        sentences after each other are of one; `initial_state`, a list as `zero_state` makes it; `memory_mask`, bool
+        `[batch, places]`, False for places to leave out.
     Output: `[batch, time, width]`, float32; with `return_attention` also the weights `[batch, time, places]`.
 
     Raises:

@@ -17,6 +17,29 @@ def application(name: str):
     return make, inspect.getmodule(make).preprocess_input
 
 
+def network(name: str, shape, weights=None, trainable: bool = True, pooling: str | None = None):
+    """A network of `keras.applications` without its top, for pictures of that shape, and its `preprocess_input`.
+
+    Args:
+        weights: None, "imagenet", or a file.
+        pooling: "avg" for a vector; None for a grid of them.
+
+    Raises:
+        ValueError: for an unknown network, or weights that are not here and can't be downloaded.
+    """
+    make, preprocess = application(name)
+    try:
+        base = make(include_top=False, pooling=pooling, weights=weights, input_shape=shape)
+    except Exception as error:
+        if "URL fetch failure" not in str(error):
+            raise
+        raise ValueError(
+            f"encoder_weights={weights}: the download can't be reached; give the path of a weights file"
+        ) from None
+    base.trainable = trainable
+    return base, preprocess
+
+
 @keras.saving.register_keras_serializable("zoo")
 class FrameEncoder(keras.layers.Layer):
     """A convolutional network on every frame of every clip in one call, the time folded into the batch.
@@ -78,7 +101,9 @@ class FrameEncoder(keras.layers.Layer):
         if len(shape) == 2:
             features = shape[1]
         elif self.network:
-            self.base, features = self._network(shape[1:])
+            given = (self.network, shape[1:], self.given_weights, not self.frozen)
+            self.base, self._preprocess = network(*given, pooling="avg")
+            features = self.base.output_shape[-1]
         else:
             for i, filters in enumerate(self.filters):
                 self.convolutions.append(self._convolution(f"convolution_{i}", filters, 3 if i else 5))
@@ -90,12 +115,6 @@ class FrameEncoder(keras.layers.Layer):
     def _convolution(self, name, filters, size):
         options = dict(padding="same", activation="relu", kernel_initializer="he_normal", dtype=self.dtype_policy)
         return keras.layers.Conv2D(filters, size, strides=2, name=name, **options)
-
-    def _network(self, shape):
-        make, self._preprocess = application(self.network)
-        base = make(include_top=False, pooling="avg", weights=self.given_weights, input_shape=shape)
-        base.trainable = not self.frozen
-        return base, base.output_shape[-1]
 
     def call(self, frames, training=False):
         return self.encode(self.surrounded(frames), training=training)

@@ -36,7 +36,8 @@ class Inputs(NamedTuple):
     Attributes:
         x: float `[batch, time, width]` each: a step sees `[batch, width]`.
         states: float `[batch, width]` each.
-        context: float `[batch, ...]` each, the same at every step.
+        context: float `[batch, ...]` each, the same at every step; or of fewer rows, if several of x after each other
+            share one: `[batch / n, ...]`.
         fixed: likewise, without a gradient; a step sees them after those of `context`.
         small: weights that are not kernels, of any shape; their gradient is summed up step by step.
         kernels: matrices for `dot`.
@@ -96,21 +97,26 @@ class Scan:
         def run(*arguments):
             # No tape is to look into the loops: TensorFlow would prepare a gradient of its own, and fail.
             given = _unflat(map(tf.stop_gradient, arguments), sizes)._replace(fixed=fixed)
-            pieces, steps = _pieces(given)
+            rows = _rows(given)
+            pieces, steps = _pieces(given, rows)
             results = [self._forward(piece, steps) for piece in pieces]
             results = tf.nest.map_structure(tf.stop_gradient, results)
             batch, time = tf.shape(given.x[0])[0], tf.shape(given.x[0])[1]
             outputs = [_join(parts, batch, time) for parts in zip(*(o for o, *_ in results), strict=True)]
 
             def gradient(*d_outputs):
-                d_pieces, _ = _pieces(Inputs(list(d_outputs), [], [], [], [], []))
+                d_pieces, _ = _pieces(Inputs(list(d_outputs), [], [], [], [], []), rows)
                 found = [
                     self._backward(piece, d.x, steps, history, products)
                     for piece, d, (_, history, products) in zip(pieces, d_pieces, results, strict=True)
                 ]
                 d_x = [_join(parts, batch, time) for parts in zip(*(f[0] for f in found), strict=True)]
                 d_rows = [
-                    [tf.concat(parts, 0)[:batch] for parts in zip(*(f[i] for f in found), strict=True)] for i in (1, 2)
+                    [
+                        tf.concat(parts, 0)[: tf.shape(each)[0]]
+                        for each, *parts in zip(part, *(f[i] for f in found), strict=True)
+                    ]
+                    for i, part in ((1, given.states), (2, given.context))
                 ]
                 d_small = [tf.add_n(parts) for parts in zip(*(f[3] for f in found), strict=True)]
                 d_kernels = [
@@ -221,27 +227,37 @@ def _replay(across):
     return replay
 
 
-def _pieces(given: Inputs):
+def _rows(given: Inputs):
+    """The number of rows that each part of a batch has: those that share a row of the context stay together."""
+    batch = tf.shape(given.x[0])[0]
+    shared = batch // tf.maximum(1, tf.shape(given.context[0])[0]) if given.context else 1
+    shared = tf.maximum(1, shared)
+    return shared * few_rows((batch // shared + PARTS - 1) // PARTS)
+
+
+def _pieces(given: Inputs, rows):
     """The parts of a batch in the shapes that the loops are compiled for, x time-major; and the number of steps."""
     batch, steps = tf.shape(given.x[0])[0], tf.shape(given.x[0])[1]
-    rows = few_rows((batch + PARTS - 1) // PARTS)
-    missing, padding = PARTS * rows - batch, bucket(steps) - steps
-    x = [tf.pad(each, [[0, missing], [0, padding], [0, 0]]) for each in given.x]
-    by_row = [
-        [tf.pad(each, [[0, missing], *[[0, 0]] * (each.shape.rank - 1)]) for each in part]
-        for part in (given.states, given.context, given.fixed)
-    ]
+    padding = bucket(steps) - steps
+    x = [tf.pad(each, [[0, PARTS * rows - batch], [0, padding], [0, 0]]) for each in given.x]
 
-    def piece(first):
-        part = slice(first, first + rows)
+    def parts(each):
+        size = rows * tf.shape(each)[0] // tf.maximum(batch, 1)
+        each = tf.pad(each, [[0, PARTS * size - tf.shape(each)[0]], *[[0, 0]] * (each.shape.rank - 1)])
+        return [each[number * size : (number + 1) * size] for number in range(PARTS)]
+
+    by_row = [[parts(each) for each in part] for part in (given.states, given.context, given.fixed)]
+
+    def piece(number):
+        part = slice(number * rows, (number + 1) * rows)
         return Inputs(
             [tf.transpose(each[part], [1, 0, 2]) for each in x],
-            *([each[part] for each in group] for group in by_row),
+            *([each[number] for each in group] for group in by_row),
             given.small,
             given.kernels,
         )
 
-    return [piece(number * rows) for number in range(PARTS)], steps
+    return [piece(number) for number in range(PARTS)], steps
 
 
 def _join(parts, batch, time):
