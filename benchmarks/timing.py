@@ -37,13 +37,15 @@ def rates(title: str, unit: str, amount: float, rounds: dict[str, Callable[[], f
     return {f"{unit}_per_second": medians, "rounds": seconds}
 
 
-def training(model, batches, fixed: bool = False) -> Callable[[], float]:
+def training(model, batches, fixed: bool = False, signature=None) -> Callable[[], float]:
     """A round of training: a step of a compiled Keras model on each of these batches, structures of NumPy arrays.
 
-    The model is told of no batch size and length, unless these are `fixed`, those of the first batch.
+    The model is told of no batch size and length, unless these are `fixed`, those of the first batch; or, with a
+    `signature`, of what that says.
     """
     unknown = lambda array: array.shape[:2] if fixed else [None] * min(array.ndim, 2)
     shapes = tf.nest.map_structure(lambda a: tf.TensorSpec([*unknown(a), *a.shape[2:]], a.dtype), batches[0])
+    shapes = signature or shapes
     stream = iter(tf.data.Dataset.from_generator(lambda: itertools.cycle(batches), output_signature=shapes))
     model.make_train_function()
 

@@ -7,10 +7,8 @@ vector of the step before (Luong, Pham & Manning 2015, 3.3), and attend by Bahda
 from __future__ import annotations
 
 import contextlib
-import os
-import time
 
-from benchmarks import torch_process
+from benchmarks import torch_seq2seq
 
 
 @contextlib.contextmanager
@@ -28,28 +26,8 @@ def timers(sizes, batches, build=None):
         Two functions: train on each batch once, which returns the seconds that it took; and, given a beam's width and
         a length, translate each source into so many tokens, which returns the seconds, and the tokens of the answers.
     """
-    with torch_process.start(_serve, sizes, batches, build or _translator) as ask:
-        yield (lambda: ask("train")), (lambda width, length: ask(("decode", width, length)))
-
-
-def _serve(pipe, sizes, batches, build):
-    """Answers "train" with seconds, and ("decode", width, length) with seconds and tokens."""
-    import torch
-
-    torch.set_flush_denormal(True)  # as TensorFlow does
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    train, decode = build(torch, batches, **sizes)
-    with contextlib.suppress(EOFError):  # the other end was closed
-        while True:
-            match pipe.recv():
-                case "train":
-                    began = time.perf_counter()
-                    train()
-                    pipe.send(time.perf_counter() - began)
-                case "decode", width, length:
-                    began = time.perf_counter()
-                    tokens = decode(width, length)
-                    pipe.send((time.perf_counter() - began, tokens))
+    with torch_seq2seq.started(build or _translator, batches, **sizes) as call:
+        yield (lambda: call("train")[0]), (lambda width, length: call("decode", width, length))
 
 
 def _translator(torch, batches, label_smoothing, learning_rate, clip_norm, **sizes):
@@ -98,10 +76,8 @@ def _search(torch, model, source, width, length):
         words = scores.shape[-1]
         totals, best = (totals[:, :, None] + scores).flatten(1).topk(width)
         parents, tokens = best // words, best % words
-        rows = (parents + width * torch.arange(batch)[:, None]).flatten()
-        kept = lambda part, rows=rows: part.flatten(0, 1)[rows].view_as(part)
-        beams = torch.cat([kept(beams), tokens[:, :, None]], -1)
-        vector, states = kept(vector), [(h[rows], c[rows]) for h, c in states]
+        beams, vector, states = torch_seq2seq.chosen(torch, parents, beams, vector, states)
+        beams = torch.cat([beams, tokens[:, :, None]], -1)
     return beams[:, 0, 1:]
 
 
@@ -148,13 +124,11 @@ def _model(torch, vocabulary, embedding_dim, encoder_units, decoder_units, depth
             """From embedded tokens `[batch, beams, embedding_dim]`, the attentional vector and states of each."""
             if vector is None:
                 vector = embedded.new_zeros([*embedded.shape[:2], decoder_units])
-            x, new = torch.cat([embedded, self.dropout(vector)], -1).flatten(0, 1), []
-            for cell, state in zip(self.cells, states, strict=True):
-                x, c = cell(self.dropout(x) if new else x, state)
-                new.append((x, c))
+            x = torch.cat([embedded, self.dropout(vector)], -1).flatten(0, 1)
+            x, new = torch_seq2seq.layers(self.cells, x, states, self.dropout)
             query = x.view_as(vector)
             if attention == "bahdanau":
-                scores = self.energy((self.query(query)[:, :, None] + keys[:, None]).tanh()).squeeze(-1)
+                scores = torch_seq2seq.additive(self.energy, self.query(query), keys)
             else:
                 scores = query @ keys.transpose(1, 2)
             context = scores.masked_fill(~mask, -torch.inf).softmax(-1) @ values

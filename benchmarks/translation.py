@@ -17,20 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import importlib.metadata
 import importlib.util
-import json
-import time
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import joey_translator, timing, torch_translator
-from zoo.errors import ZooError
+from benchmarks import joey_translator, seq2seq, timing, torch_translator
 from zoo.run import Run, say
-from zoo.subwords import END_ID
-from zoo.training import precision
 
 BATCHES = 12  # of each round
 WIDTHS = {"greedy": 1, "beam 5": 5}
@@ -52,9 +46,7 @@ def main(arguments) -> None:
     say(f"batch {config.batch_size}, median of {timing.ROUNDS} rounds")
     sentences = {f"{len(text.split())} words": text for text in SENTENCES}
     results = {**throughput(task, batches), "latency_ms": timing.latency("translation", sentences)}
-    if arguments.out:
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
-        say(f"written: {arguments.out}")
+    seq2seq.write(results, arguments.out)
 
 
 def prepared(run: Run):
@@ -71,21 +63,17 @@ def throughput(task, batches) -> dict:
     spoken = sum(np.count_nonzero(y) for _, y in batches)
     read = sum(np.count_nonzero(source) for source, _ in pairs)
     steps = round(spoken / sentences)
-    training, translating = {}, {"this task": translator(task, pairs)}
-    for policy in ("float32", "mixed_bfloat16"):
-        with precision(policy):
-            training[f"this task, {policy}"] = timing.training(task.compiled(1000), batches)
+    ids = tf.TensorSpec([None, None], tf.int32)
+    search = seq2seq.endless(task.build(), ids, task.config.length_penalty)
+    translating = {"this task": seq2seq.timed(search, [source for source, _ in pairs])}
+    training = seq2seq.trainings(lambda: task.compiled(1000), batches)
     with contextlib.ExitStack() as stack:
         for name, timers in peers().items():
             training[name], translating[name] = stack.enter_context(timers(sizes(task), pairs))
         results = {"training": timing.rates("training, source and target", "tokens", read + spoken, training)}
-        for search, width in WIDTHS.items():
-            title = f"translating, {search}; {steps} steps for every sentence, its end being forbidden"
-            rounds = {
-                name: functools.partial(fixed_steps, translate, width, steps, sentences)
-                for name, translate in translating.items()
-            }
-            results[search] = timing.rates(title, "sentences", sentences, rounds)
+        for kind, width in WIDTHS.items():
+            title = f"translating, {kind}; {steps} steps for every sentence, its end being forbidden"
+            results[kind] = seq2seq.decoding(title, "sentences", translating, width, steps, sentences)
         return results
 
 
@@ -109,30 +97,3 @@ def peers() -> dict:
         say(f"JoeyNMT is not installed; leaving it out ({joey_translator.INSTALL})")
         return plain
     return {f"JoeyNMT {importlib.metadata.version('joeynmt')}, {torch}": joey_translator.timers, **plain}
-
-
-def translator(task, pairs):
-    """As the peers': given a beam's width and a length, seconds for all sources, and the tokens of the answers."""
-    model = task.build()
-    model.bias.assign(tf.one_hot(END_ID, model.bias.shape[0], on_value=-1e9))
-    number = tf.TensorSpec([], tf.int32)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32), number, number])
-    def search(source, width, length):
-        limits = tf.fill(tf.shape(source)[:1], length)
-        return model.search(source, limits, width, task.config.length_penalty).tokens[:, 0]
-
-    def translate(width, length):
-        began = time.perf_counter()
-        tokens = sum(np.count_nonzero(search(source, width, length).numpy()) for source, _ in pairs)
-        return time.perf_counter() - began, tokens
-
-    return translate
-
-
-def fixed_steps(translate, width, steps, sentences) -> float:
-    """Seconds of a round, in which every sentence took that many steps."""
-    seconds, tokens = translate(width, steps)
-    if tokens != steps * sentences:
-        raise ZooError(f"{tokens} tokens came out of {sentences} sentences; expected {steps} of each: not comparable")
-    return seconds

@@ -33,7 +33,6 @@ WAYS = ("inject", "init", "merge", "attend")
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingConfig):
     size: int = setting(224, "pixels of the square that pictures are brought to", minimum=8, maximum=1024)
-    detail: int = setting(0, "pixels that pictures are reduced to before that; 0: they keep their detail", minimum=0)
     encoder: str = setting("MobileNetV2", "what sees: conv, or the name of a network of keras.applications")
     encoder_weights: str = setting("", "of that network: a file, imagenet, or nothing for random ones")
     freeze: bool = setting(True, "leave that network as it is, and compute its features once")
@@ -96,7 +95,7 @@ class Captioner(SelfCritical):
             max_length=config.max_length,
             name="captioner",
         )
-        self.way, self.eye, self.doubly_stochastic = config.way, eye, config.doubly_stochastic
+        self.way, self.eye, self.doubly_stochastic = config.way, eye, attend and config.doubly_stochastic
         self.places = keras.layers.Dense(units, name="places")
         self.places.build((None, features))
         self.positions = self.add_weight(shape=(places, units), initializer="zeros", name="positions")
@@ -161,6 +160,13 @@ class Captioning(Task):
         "init": dict(way="init"),
         "merge": dict(way="merge"),
         "attend": dict(way="attend", doubly_stochastic=0.01),
+        "flickr8k": dict(
+            **dict(mirror=True, units=384, dropout=0.4, epochs=10, batch_size=64, learning_rate=2e-3, patience=0),
+        ),  # with flickr8k_critical, makes the shipped model: recipes/captioning
+        "flickr8k_critical": dict(
+            **dict(mirror=True, units=384, dropout=0.1, epochs=6, batch_size=64, learning_rate=3e-4, patience=0),
+            **dict(self_critical=True, max_length=20),
+        ),
     }
     monitor = ("reward", "max")
     intended_use = "Saying in a sentence what is on a picture of the kind that it was trained on."
@@ -224,38 +230,41 @@ class Captioning(Task):
 
     @functools.cached_property
     def _eye(self):
-        """What sees, built; None where features are given."""
-        if "shape" in self.assets:
+        """What sees, built; None where features are given and it is not said which network's they are."""
+        c, given = self.config, "shape" in self.assets
+        if given and not c.encoder_weights:
             return None
-        c = self.config
-        own = c.encoder == "conv"
+        own = c.encoder == "conv" and not given
         try:
             eye = GridEncoder(
                 network=None if own else c.encoder,
                 weights=c.encoder_weights or None,
-                trainable=own or not c.freeze,
+                trainable=own or not (c.freeze or given),
                 name="eye",
             )
             eye.build((None, c.size, c.size, 3))
         except ValueError as error:  # the network knows what it can do
             raise ZooError(f"configuration: {error}") from None
+        shape = list(map(str, eye.compute_output_shape((None,))[1:]))
+        if given and shape != self.assets["shape"]:
+            features = " x ".join(self.assets["shape"])
+            raise ZooError(f"configuration: {c.encoder} gives features {' x '.join(shape)}; the corpus has {features}")
         if not own and c.freeze and not c.encoder_weights:
             note(f"{c.encoder} has random weights and stays as it is; SET=encoder_weights= gives it others")
         return eye
 
-    @property
-    def _frozen(self) -> bool:
-        return self._eye is not None and self._eye.frozen
-
     def _fitted(self, images):
         """Pictures `[batch, height, width, channels]` of any size -> float32 `[batch, size, size, 3]`."""
-        if self.config.detail:
-            images = tf.round(pictures.fit(images, self.config.detail))
         return tf.round(pictures.fit(images, self.config.size))  # as they are kept for training
 
     def encoded(self, examples):
         """`{"source": pictures or features of one size, "target": int32 [time, captions]}` and the next words."""
-        given, frozen = "features" in examples.element_spec, self._frozen
+        given, frozen = "features" in examples.element_spec, self._eye is not None and self._eye.frozen
+        if not given and self._eye is None:
+            raise ZooError(
+                "configuration: the corpus has features in train and pictures elsewhere; expected encoder= and "
+                "encoder_weights=, the network that the features are of"
+            )
 
         def one(example):
             source = example["features"] if given else tf.cast(self._fitted(example["image"][None])[0], tf.uint8)
@@ -285,7 +294,7 @@ class Captioning(Task):
     # Model --------------------------------------------------------------------------------------------------------
 
     def build(self):
-        if self._eye:
+        if self._eye is not None:
             places, features = self._eye.compute_output_shape((None,))[1:]
         else:
             places, features = map(int, self.assets["shape"])
@@ -345,7 +354,9 @@ class Captioning(Task):
 
         def attention(image):
             source = ready(image)
-            tokens = model.search(source, c.max_length, c.beam_width, c.length_penalty).tokens[:, 0]
+            found = model.search(source, c.max_length, c.beam_width, c.length_penalty).tokens
+            spoken = tf.cast(tf.reduce_any(found > 0, 2), tf.int32)  # the answer is the first that says something
+            tokens = tf.gather(found, tf.argmax(spoken, 1), batch_dims=1)
             lengths, time = tf.reduce_sum(tf.cast(tokens > 0, tf.int32), 1), tf.shape(tokens)[1] + 1
             said = tf.pad(tokens, [[0, 0], [0, 1]]) + tf.one_hot(lengths, time, END_ID, 0)
             weights = model.look(source, tf.pad(tokens, [[0, 0], [1, 0]], constant_values=START_ID))
@@ -397,7 +408,6 @@ class Captioning(Task):
     def draw(cls, report, folder: pathlib.Path, examples=None):
         if examples is None or "image" not in examples.element_spec:
             return []
-        groups = gallery.choose(report["_scores"])
         images = (example["image"] for example in examples.as_numpy_iterator())
         parts = (report[f"_{name}"] for name in ("said", "references", "scores"))
         return [gallery.best_to_worst(images, *parts, folder / "captions.png")]

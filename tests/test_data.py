@@ -207,6 +207,22 @@ def test_one_pass_holds_every_example_once(batch_size):
     assert sorted(np.concatenate([n for _, n in batches])) == list(range(1, len(LENGTHS) + 1))
 
 
+@pytest.mark.parametrize("fixed", [(30,), (5, 40, 2)], ids=str)
+def test_parts_of_a_fixed_size_are_no_sequences(fixed):
+    """Batches are by the length of the other parts; where all are of a fixed size, none is left out."""
+    examples = tf.data.Dataset.from_tensor_slices(LENGTHS)
+    pictured = examples.map(lambda n: ({"a": tf.fill(fixed, n), "b": tf.ones([n])}, n))
+    seen = []
+    for x, n in data.batches(pictured, 4, 64).as_numpy_iterator():
+        assert x["a"].shape == (len(n), *fixed) and (x["a"].reshape(len(n), -1) == n[:, None]).all()
+        assert x["b"].shape == (len(n), n.max()) and (x["b"].sum(1) == n).all()
+        assert n.max() <= 8 or n.min() * 2 >= n.max()
+        seen += n.tolist()
+    assert sorted(seen) == sorted(LENGTHS)
+    only = examples.map(lambda n: (tf.fill(fixed, n), n))
+    assert sorted(n for _, y in data.batches(only, 4, 64).as_numpy_iterator() for n in y) == sorted(LENGTHS)
+
+
 def test_each_shuffled_pass_holds_every_example_once_in_an_order_of_its_own():
     size = len(LENGTHS)
     numbers = [int(n[0]) for _, n in batched(1, seed=3).take(3 * size)]

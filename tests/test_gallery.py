@@ -168,6 +168,36 @@ def test_groups_of_any_number_and_pictures_of_any_size(count, tmp_path):
 # Attention ------------------------------------------------------------------------------------------------------------
 
 
+def test_the_best_to_the_worst_of_many_pictures(written, tmp_path):
+    """They are read once, one after the other; each is with its own caption, score and reference."""
+    scores = np.random.default_rng(9).permutation(40) + 0.5
+    captions, references = [f"said {i}" for i in range(40)], [[f"true {i}"] for i in range(40)]
+    colours = [np.array([255, 6 * i, 0]) for i in range(40)]
+    pictures = (plain(colour) for colour in colours)
+    path = gallery.best_to_worst(pictures, captions, references, scores, tmp_path / "sheet.png")
+    assert path == tmp_path / "sheet.png" and next(pictures, None) is None
+    chosen = gallery.choose(scores)
+    lines = [line for line, *_ in written]
+    assert [line for line in lines if line in chosen] == ["best", "middling", "worst"]
+    assert [line for line in lines if line.startswith("said")] == [
+        f"said {i}" for group in chosen.values() for i in group
+    ]
+    image = pixels(path)
+    places = {i: place_of(image, colours[i]) for group in chosen.values() for i in group}
+    inch = image.shape[1] / gallery.WIDTH
+    for i, (_, bottom, left, right) in places.items():
+        at = next((x, y) for line, _, x, y in written if line == f"said {i}")
+        assert left - 5 <= at[0] * inch <= right and 0 < at[1] * inch - bottom < inch
+        below = [line for line, _, x, y in written if abs(x - at[0]) < 0.01 and 0 <= y - at[1] < 0.6]
+        assert any(f"{scores[i]:.0f}" in line or f"{scores[i]:.1f}" in line for line in below), below
+        assert any(f"true {i}" in line for line in below)
+
+
+def test_fewer_pictures_than_a_sheet_has(tmp_path):
+    path = gallery.best_to_worst(iter([plain(9)]), ["a"], [["b"]], np.array([1.0]), tmp_path / "sheet.png")
+    assert pixels(path).shape[1] > 500
+
+
 def test_a_map_lights_what_was_looked_at():
     ground = np.random.default_rng(1).integers(100, 256, size=(70, 140, 3), dtype=np.uint8)
     weights = np.zeros([7, 7], np.float32)

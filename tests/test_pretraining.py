@@ -141,3 +141,19 @@ def test_a_task_starts_from_a_run(tiny, corpus, tmp_path):
     assert task.assets["vocabulary"] == trained.assets["vocabulary"]
     for found, expected in zip(task.compiled(1).get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_weights_of_a_run_by_themselves(tiny, tmp_path):
+    task, model = tiny.model()
+    again = task.build()
+    pretraining.load_run(str(tiny.folder), again)
+    for found, expected in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ZooError) as error:
+        pretraining.load_run(str(tmp_path), again)
+    assert str(error.value) == f"{tmp_path}/best.npz: not found; expected the folder of a run"
+    for weights in (model.get_weights()[:-1], [np.zeros([2, 3])] * len(model.get_weights())):
+        np.savez(tmp_path / "best.npz", *weights)
+        with pytest.raises(ZooError, match="weights of other sizes than the configuration's") as error:
+            pretraining.load_run(str(tmp_path), again)
+        assert "\n" not in str(error.value)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from zoo import training
 from zoo.layers import AttentionDecoder
-from zoo.seq2seq import EncoderDecoder
+from zoo.seq2seq import EncoderDecoder, alternatives
 from zoo.subwords import END_ID, START_ID
 
 VOCABULARY, DIM, UNITS = 8, 4, 6
@@ -101,7 +101,7 @@ def test_a_sentence_alone_without_padding(model):
 
 
 def test_the_softmax_has_a_matrix_of_its_own_or_the_embedding(model):
-    vectors = model.speak(model.encode(SOURCES), TARGETS).numpy()
+    vectors = model.speak(model.encode(SOURCES), TARGETS)[0].numpy()
     table, bias, width = model.target_embedding.embeddings.numpy(), model.bias.numpy(), model.decoder.width
     if not model.tied:
         assert model.projection is None and model.softmax.shape == (VOCABULARY, width)
@@ -218,12 +218,85 @@ def test_what_it_looks_at_are_the_weights_of_the_decoder(shape):
     twin(model.target_embedding(TARGETS), memory, state, mask)
     twin.set_weights(model.decoder.get_weights())
     vectors, expected = twin(model.target_embedding(TARGETS), memory, state, mask)
-    np.testing.assert_allclose(model.speak((memory, mask, state), TARGETS), vectors, atol=1e-5)
+    said, unknown = model.speak((memory, mask, state), TARGETS)
+    np.testing.assert_allclose(said, vectors, atol=1e-5)
+    assert unknown is None
+    telling = made(**SHAPES[shape], return_attention=True)
+    np.testing.assert_allclose(telling.speak((memory, mask, state), TARGETS)[1], expected, atol=1e-5)
+    np.testing.assert_allclose(forced(telling, SOURCES, TARGETS), forced(model, SOURCES, TARGETS), atol=1e-5)
     weights = tf.function(model.look, [IDS, IDS])(SOURCES, TARGETS).numpy()
     assert weights.shape == (*TARGETS.shape, SOURCES.shape[1])
     np.testing.assert_allclose(weights, expected, atol=1e-5)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
     assert not weights[np.broadcast_to(~mask.numpy()[:, None], weights.shape)].any()
+
+
+# What a task adds -----------------------------------------------------------------------------------------------------
+
+
+class Hooked(Bag):
+    """The words are fed backwards, beside the memory's mean; and what comes out is turned around at every place."""
+
+    def mean(self, memory, like):
+        mean = tf.reduce_mean(memory, 1)
+        return tf.repeat(mean, tf.shape(like)[0] // tf.shape(mean)[0], 0)[:, None]
+
+    def before(self, words, memory):
+        mean = tf.broadcast_to(self.mean(memory, words), [*tf.unstack(tf.shape(words)[:2]), UNITS])
+        return tf.concat([words[..., ::-1], mean], -1)
+
+    def after(self, vectors, memory, training=False):
+        return vectors[..., ::-1] * tf.reduce_sum(self.mean(memory, vectors), -1, keepdims=True)
+
+
+def test_hooks_before_and_after_the_decoder_are_in_every_way_to_speak():
+    """All at once, step by step, with several sentences of one memory, and in search."""
+    keras.utils.set_random_seed(5)
+    model = Hooked()
+    x = {"source": SOURCES, "target": TARGETS}
+    model(x)
+    memory, mask, state = model.encode(SOURCES)
+    words = model.target_embedding(TARGETS).numpy()[..., ::-1]
+    mean = np.repeat(memory.numpy().mean(1)[:, None], TARGETS.shape[1], 1)
+    vectors = model.decoder(np.concatenate([words, mean], -1), memory, state, mask).numpy()
+    expected = vectors[..., ::-1] * mean.sum(-1, keepdims=True)
+    np.testing.assert_allclose(model(x), expected, atol=1e-5)
+
+    both = np.repeat(TARGETS, 2, 0)
+    both[1::2, 1:] = 4  # other sentences about the same
+    alone = [forced(model, SOURCES, both[i::2]) for i in range(2)]
+    states, step = model.stepper(model.encode(SOURCES))
+    states, found = [tf.repeat(part, 2, 0) for part in states], []
+    for token in both.T:
+        logits, states, weights = step(states, token)
+        assert weights.shape == (6, SOURCES.shape[1])
+        found.append(logits)
+    found = np.stack(found, 1)
+    assert (found[..., :END_ID] == -INFINITY).all()
+    for i in range(2):
+        np.testing.assert_allclose(found[i::2, :, END_ID:], alone[i][..., END_ID:], atol=1e-4)
+
+    best = model.search(SOURCES, 4, 1, 1.0)
+    first = forced(model, SOURCES, np.full([3, 1], START_ID, np.int32))[:, 0, END_ID:].argmax(-1) + END_ID
+    said = np.where(best.lengths[:, 0] > 0, np.pad(best.tokens[:, 0], [(0, 0), (0, 1)])[:, 0], END_ID)
+    assert said.tolist() == first.tolist()
+
+
+def test_alternatives_are_those_that_differ_from_the_best_and_from_each_other():
+    texts = [["a b", "a b", "", "c", "c"], ["", "d", "e", "d", "f"], ["", "", "", "", ""], ["g", "h", "i", "j", "k"]]
+    scores = np.array([[-1, -2, -3, -4, -5], [-1, -2, -3, -4, -INFINITY], [-1] * 5, [-1, -2, -3, -4, -5]], np.float32)
+    found = {name: value.numpy() for name, value in alternatives(tf.constant(texts), scores).items()}
+    assert found["text"].tolist() == [b"a b", b"d", b"", b"g"] and found["score"].tolist() == [-1, -2, -1, -1]
+    assert found["alternatives_count"].tolist() == [1, 1, 0, 4]
+    shown = [
+        list(zip(row[:n].tolist(), values[:n].tolist(), strict=True))
+        for row, values, n in zip(
+            found["alternatives_text"], found["alternatives_score"], found["alternatives_count"], strict=True
+        )
+    ]
+    assert shown == [[(b"c", -4)], [(b"e", -3)], [], [(b"h", -2), (b"i", -3), (b"j", -4), (b"k", -5)]]
+    alone = alternatives(tf.constant([["a"], [""]]), tf.constant([[-1.0], [-2.0]]))
+    assert alone["alternatives_text"].shape == (2, 0) and alone["alternatives_count"].numpy().tolist() == [0, 0]
 
 
 # Scheduled sampling ---------------------------------------------------------------------------------------------------

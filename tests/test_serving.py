@@ -297,6 +297,15 @@ def test_a_wrong_option_is_named(speaking, options, message):
         assert str(error.value) == message
 
 
+def test_texts_by_beam_width(speaking):
+    texts, told = [f"{'so ' * (i * 7 % 11)}{i}" for i in range(70)], []
+    first, others = speaking.by_beam_width(texts, {"greedy": 1, "wide": 9}, lambda *counts: told.append(counts))
+    assert first == [f"{text} by default" for text in texts]
+    assert others == {name: [f"{text} {end}" for text in texts] for name, end in (("greedy", "1 0"), ("wide", "9 0"))}
+    assert told == [(64, 210), (70, 210), (134, 210), (140, 210), (204, 210), (210, 210)]
+    assert speaking.by_beam_width(["so"], {}) == (["so by default"], {})
+
+
 def test_a_model_without_options_says_so(without_options, served):
     message = "^option 'beam_width': expected one of: none; this model has no options$"
     for model in (without_options, served):

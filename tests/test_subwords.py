@@ -203,6 +203,14 @@ def test_names_of_pieces(vocabulary, cutter):
     assert names == [[b"", "\u2047".encode(), b"<s>"], [b"</s>", *(name.encode() for name in vocabulary[0][4:6])]]
 
 
+def test_rows_get_an_end():
+    rows = tf.ragged.constant([[5, 6], [], [7]], tf.int32)
+    assert subwords.ended(rows).to_list() == [[5, 6, 3], [3], [7, 3]] and subwords.ended(rows).dtype == tf.int32
+    assert subwords.ended(rows[:0]).to_list() == []
+    strings = tf.ragged.constant([["a"], []], tf.string)
+    assert subwords.ended(strings, "</s>").to_list() == [[b"a", b"</s>"], [b"</s>"]]
+
+
 def test_empty_batches(cutter):
     ids, surfaces = cutter.segment(tf.zeros([0], tf.string))
     assert ids.to_list() == surfaces.to_list() == [] and ids.dtype == tf.int32

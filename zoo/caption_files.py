@@ -45,7 +45,7 @@ def read(path) -> dict[str, tf.data.Dataset]:
       Names are those of files, with or without folders and suffix.
     - splits: `train.txt`, `dev.txt` (or `val.txt`), `test.txt`, or `*trainImages.txt` etc., a name on each line. What
       no list names is left alone. Without lists, all is the training split. Or folders `train`, `dev`, `test`, each
-      with pictures and captions of its own.
+      with captions and pictures of its own; or features, and then other splits may have pictures all the same.
     - features: `features.npz` (or the only npz file of a folder) with the arrays `names` (or `ids`) `[N]` and
       `features`, numbers `[N, F]`, `[N, places, F]` or `[N, rows, columns, F]`. They are kept in memory.
 
@@ -65,8 +65,10 @@ def read(path) -> dict[str, tf.data.Dataset]:
         splits = _folder(path)
     first, *others = splits
     for split in others:
-        if (kind := splits[split][0].kind) != (expected := splits[first][0].kind):
-            raise ZooError(f"{path}: {split} has {kind}; expected {expected}, as {first} has")
+        if splits[split][0].width not in (0, splits[first][0].width):
+            raise ZooError(
+                f"{path}: {split} has {splits[split][0].kind}; expected {splits[first][0].kind}, as {first} has"
+            )
     return {split: _dataset(*splits[split]) for split in SPLITS if split in splits}
 
 

@@ -102,15 +102,26 @@ def choose(logits, seed, temperature=1.0, top_k=0, top_p=1.0) -> tf.Tensor:
     All may be tensors. Of equal tokens, the one with the lower id counts as better.
     """
     top_k, temperature, top_p = tf.cast(top_k, tf.int32), tf.cast(temperature, tf.float32), tf.cast(top_p, tf.float32)
-    vocabulary = tf.shape(logits)[1]
-    n = tf.where((top_k > 0) & (top_k < vocabulary), top_k, vocabulary)
-    best, tokens = tf.math.top_k(tf.maximum(tf.cast(logits, tf.float32), LOWEST), tf.where(temperature > 0, n, 1))
-    p = tf.nn.softmax((best - best[:, :1]) / tf.maximum(temperature, TINY))
-    sums = tf.cumsum(p, 1)
-    nucleus = sums - p < tf.where(top_p < 1, tf.maximum(top_p, TINY), INFINITY)
-    total = tf.reduce_max(tf.where(nucleus, sums, 0.0), 1, keepdims=True)
-    marks = total * tf.random.stateless_uniform([tf.shape(logits)[0], 1], seed)  # rounded, too, they are below it
-    return tf.gather(tokens, tf.searchsorted(sums, marks, "right"), batch_dims=1)[:, 0]
+    logits = tf.maximum(tf.cast(logits, tf.float32), LOWEST)
+    mark = tf.random.stateless_uniform([tf.shape(logits)[0], 1], seed)
+    probabilities = lambda values, best: tf.nn.softmax((values - best) / tf.maximum(temperature, TINY))
+
+    def of_all():
+        sums = tf.cumsum(probabilities(logits, tf.reduce_max(logits, 1, keepdims=True)), 1)
+        return tf.searchsorted(sums, mark * sums[:, -1:], "right")[:, 0]
+
+    def of_the_best():
+        vocabulary = tf.shape(logits)[1]
+        n = tf.where((top_k > 0) & (top_k < vocabulary), top_k, vocabulary)
+        best, tokens = tf.math.top_k(logits, tf.where(temperature > 0, n, 1))
+        p = probabilities(best, best[:, :1])
+        sums = tf.cumsum(p, 1)
+        nucleus = sums - p < tf.where(top_p < 1, tf.maximum(top_p, TINY), INFINITY)
+        total = tf.reduce_max(tf.where(nucleus, sums, 0.0), 1, keepdims=True)
+        place = tf.searchsorted(sums, total * mark, "right")  # rounded, too, the mark is below the total
+        return tf.gather(tokens, place, batch_dims=1)[:, 0]
+
+    return tf.cond((top_k <= 0) & (top_p >= 1) & (temperature > 0), of_all, of_the_best)  # sorting takes long
 
 
 def beam_search(step, state, start, end, max_length, width, length_penalty=0.6) -> Hypotheses:

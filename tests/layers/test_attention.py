@@ -37,12 +37,12 @@ def data():
     return tf.constant(x, tf.float32), tf.constant(memory, tf.float32), tf.sequence_mask(LENGTHS, PLACES)
 
 
-def made(data, units=8, **options):
+def made(data, units=8, rows=BATCH, **options):
     """A decoder, built, and a first state that is not zero."""
     keras.utils.set_random_seed(2)
     x, memory, mask = data
     layer = AttentionDecoder(units, WIDTH, **options)
-    state = [tf.random.normal(part.shape) for part in layer.zero_state(BATCH)]
+    state = [tf.random.normal(part.shape) for part in layer.zero_state(rows)]
     layer(x, memory, state, mask)
     for variable in layer.weights:
         variable.assign(variable + 0.3 * tf.random.normal(variable.shape))
@@ -136,6 +136,53 @@ def test_hypotheses_of_a_beam_share_their_memory(data):
         strict=True,
     ):
         np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("memories", "sentences", "options"),
+    [
+        (5, 3, dict()),
+        (1, 3, dict(return_attention=True)),
+        (20, 2, dict(input_feeding=False, cell="rnn")),  # more rows than are left as they are
+        (3, 2, dict(attention="scaled", cell="gru", depth=2)),
+        (3, 3, dict(attention="none")),
+    ],
+    ids=str,
+)
+def test_sentences_after_each_other_share_a_row_of_the_memory(memories, sentences, options):
+    """Outputs and gradients are those of the memory repeated; in training, too."""
+    draw = np.random.default_rng(5)
+    rows, normal = memories * sentences, lambda *shape: tf.constant(draw.normal(size=shape), tf.float32)
+    x, memory = normal(rows, TIME, 2), normal(memories, PLACES, FEATURES)
+    mask = tf.sequence_mask(draw.integers(1, PLACES + 1, memories), PLACES)
+    layer, _ = made((x, tf.repeat(memory, sentences, 0), tf.repeat(mask, sentences, 0)), units=4, rows=rows, **options)
+    state, directions = [normal(*part.shape) for part in layer.zero_state(rows)], {}
+
+    def gradients(memory_of, mask, **training):
+        inputs = [x, memory, *state]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = tf.nest.flatten(layer(x, memory_of(), state, mask, **training))
+            parts = [directions.setdefault(i, normal(*part.shape)) for i, part in enumerate(outputs)]
+            total = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(outputs, parts, strict=True)])
+        found = tape.gradient(total, [*inputs, *layer.trainable_variables], unconnected_gradients="zero")
+        return [*outputs, *found]
+
+    expected = gradients(lambda: tf.repeat(memory, sentences, 0), tf.repeat(mask, sentences, 0))
+    for training in (False, True):
+        found = gradients(lambda: memory, mask, training=training)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-4 * max(1, np.abs(other).max()))
+
+
+def test_sentences_that_share_a_memory_do_not_share_their_dropout(data):
+    """With masks of other sentences it would not be an example of its own."""
+    layer, _ = made(data, dropout=0.5)
+    x, memory, mask = data
+    zeros = np.asarray(layer(tf.repeat(x, 3, 0), memory, memory_mask=mask, training=True)) == 0
+    assert 0.3 < zeros.mean() < 0.7 and (zeros == zeros[:, :1]).all()
+    rows = zeros[:, 0].reshape(BATCH, 3, WIDTH)
+    assert any((rows[:, i] != rows[:, 0]).any() for i in (1, 2))
 
 
 def test_dropout_has_one_mask_for_all_steps(data):
