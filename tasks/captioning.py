@@ -22,6 +22,7 @@ from zoo.errors import ZooError, note
 from zoo.files import replacing
 from zoo.layers.attention import CELLS, KINDS, AttentionDecoder
 from zoo.layers.grids import GridEncoder
+from zoo.losses import doubly_stochastic
 from zoo.self_critical import SelfCritical, folded
 from zoo.seq2seq import alternatives
 from zoo.subwords import END_ID, START_ID
@@ -73,28 +74,14 @@ class Captioner(SelfCritical):
     def __init__(self, config: Config, words: int, eye: GridEncoder | None, places: int, features: int):
         attend, units, width = config.way == "attend", config.units, config.embedding_dim
         normal = keras.initializers.RandomNormal(stddev=width**-0.5)
-        decoder = AttentionDecoder(
-            units,
-            width,
-            config.depth,
-            config.cell,
-            config.attention if attend else "none",
-            dropout=config.dropout,
-            return_attention=attend and config.doubly_stochastic > 0,
-            name="decoder",
-        )
+        options = dict(dropout=config.dropout, return_attention=attend and config.doubly_stochastic > 0)
+        attention = config.attention if attend else "none"
+        decoder = AttentionDecoder(units, width, config.depth, config.cell, attention, name="decoder", **options)
         decoder.build((None, None, width + units * (config.way == "inject")), (None, places, units))
-        super().__init__(
-            decoder,
-            keras.layers.Embedding(words, width, normal, name="target_embedding"),
-            tied=True,
-            dropout=config.dropout,
-            scheduled_sampling=config.scheduled_sampling,
-            label_smoothing=config.label_smoothing,
-            critical=config.self_critical,
-            max_length=config.max_length,
-            name="captioner",
-        )
+        embedding = keras.layers.Embedding(words, width, normal, name="target_embedding")
+        names = ("dropout", "scheduled_sampling", "label_smoothing", "max_length")
+        options = {name: getattr(config, name) for name in names}
+        super().__init__(decoder, embedding, True, critical=config.self_critical, name="captioner", **options)
         self.way, self.eye, self.doubly_stochastic = config.way, eye, attend and config.doubly_stochastic
         self.places = keras.layers.Dense(units, name="places")
         self.places.build((None, features))
@@ -140,14 +127,6 @@ def _along(memory, words):
     return tf.broadcast_to(v, [rows, time, memory.shape[-1]])
 
 
-def doubly_stochastic(weights, words):
-    """sum_i (1 - sum_t a_ti)^2, the mean over captions: all of the picture is to be looked at (Xu et al. 2015)."""
-    said = tf.cast(tf.not_equal(words, 0), tf.float32)
-    seen = tf.einsum("bt,btp->bp", said, tf.cast(weights, tf.float32))
-    captions = tf.reduce_max(said, 1)
-    return tf.math.divide_no_nan(tf.reduce_sum(captions * tf.reduce_sum((1 - seen) ** 2, 1)), tf.reduce_sum(captions))
-
-
 class Captioning(Task):
     Config = Config
     presets = {
@@ -156,15 +135,13 @@ class Captioning(Task):
             **dict(dropout=0.1, label_smoothing=0.0, epochs=12, batch_size=16, learning_rate=4e-3),
         ),
         "base": dict(epochs=20, batch_size=32, patience=5),
-        "inject": dict(way="inject"),
-        "init": dict(way="init"),
-        "merge": dict(way="merge"),
+        **{way: dict(way=way) for way in ("inject", "init", "merge")},
         "attend": dict(way="attend", doubly_stochastic=0.01),
         "flickr8k": dict(
-            **dict(mirror=True, units=384, dropout=0.4, epochs=10, batch_size=64, learning_rate=2e-3, patience=0),
+            **dict(units=384, dropout=0.4, epochs=10, batch_size=64, learning_rate=2e-3, patience=0),
         ),  # with flickr8k_critical, makes the shipped model: recipes/captioning
         "flickr8k_critical": dict(
-            **dict(mirror=True, units=384, dropout=0.1, epochs=6, batch_size=64, learning_rate=3e-4, patience=0),
+            **dict(units=384, dropout=0.1, epochs=5, batch_size=64, learning_rate=5e-4, patience=0),
             **dict(self_critical=True, max_length=20),
         ),
     }
@@ -202,18 +179,21 @@ class Captioning(Task):
         return train.concatenate(train.map(lambda e: {**e, "image": e["image"][:, ::-1]}, tf.data.AUTOTUNE))
 
     def learn(self, train):
-        spec, captions = train.element_spec, []
+        captions = []
         for batch in train.map(lambda e: self._captions(e["captions"])).batch(512):
             captions += batch.numpy().tolist()
         flat = [caption for row in captions for caption in row]
         self.assets["pieces"], self.assets["scores"] = subwords.learn(flat, self.config.vocabulary_size)
-        if "features" in spec:
-            shape = tf.shape(next(iter(train))["features"]).numpy()
-            self.assets["shape"] = list(map(str, shape))
-        ids = subwords.ended(self._subwords.encode(tf.constant(flat, tf.string))).to_tensor().numpy()
-        self._spoken = ids.reshape(len(captions), self.config.captions, -1) * (ids[:, :1] != END_ID).reshape(
-            len(captions), self.config.captions, 1
-        )
+        if "features" in train.element_spec:
+            self.assets["shape"] = list(map(str, next(train.as_numpy_iterator())["features"].shape))
+        self._spoken = self._ids(flat)[1].numpy().reshape(len(captions), self.config.captions, -1)
+
+    def _ids(self, captions):
+        """Sentences -> what the decoder is fed and what it is to say, int32 `[sentences, time]`; 0 for an empty one."""
+        words = self._subwords.encode(captions)[:, : self.config.max_length]
+        some = tf.cast(words.row_lengths() > 0, tf.int32)[:, None]
+        start = tf.fill([words.nrows(), 1], START_ID)
+        return text.pad(tf.concat([start, words], 1)) * some, text.pad(subwords.ended(words)) * some
 
     def _captions(self, captions):
         """So many as are trained on, "" where there are no more."""
@@ -235,13 +215,9 @@ class Captioning(Task):
         if given and not c.encoder_weights:
             return None
         own = c.encoder == "conv" and not given
+        options = dict(network=None if own else c.encoder, weights=c.encoder_weights or None)
         try:
-            eye = GridEncoder(
-                network=None if own else c.encoder,
-                weights=c.encoder_weights or None,
-                trainable=own or not (c.freeze or given),
-                name="eye",
-            )
+            eye = GridEncoder(trainable=own or not (c.freeze or given), name="eye", **options)
             eye.build((None, c.size, c.size, 3))
         except ValueError as error:  # the network knows what it can do
             raise ZooError(f"configuration: {error}") from None
@@ -276,10 +252,7 @@ class Captioning(Task):
             elif frozen:
                 source = self._eye(source)
             source = source if source.dtype == tf.uint8 else tf.cast(source, tf.float16)  # in half of the space
-            words = self._subwords.encode(tf.reshape(captions, [-1]))[:, : self.config.max_length]
-            start, some = tf.fill([words.nrows(), 1], START_ID), tf.cast(words.row_lengths() > 0, tf.int32)
-            before = text.pad(tf.concat([start, words], 1)) * some[:, None]
-            after = text.pad(subwords.ended(words)) * some[:, None]
+            before, after = self._ids(tf.reshape(captions, [-1]))
             by_picture = lambda x: tf.transpose(tf.reshape(x, [-1, self.config.captions, tf.shape(x)[1]]), [0, 2, 1])
             return {"source": source, "target": by_picture(before)}, by_picture(after)
 
@@ -334,11 +307,13 @@ class Captioning(Task):
         c, given = self.config, self._eye is None
         ready = (lambda x: x) if given else self._fitted
 
+        def texts(tokens):
+            count, width, time = tf.unstack(tf.shape(tokens))
+            return tf.reshape(self._subwords.decode(tf.reshape(tokens, [count * width, time])), [count, width])
+
         def answer(source, beam_width, max_length):
             found = model.search(source, max_length, beam_width, c.length_penalty)
-            count, width, time = tf.unstack(tf.shape(found.tokens))
-            said = self._subwords.decode(tf.reshape(found.tokens, [count * width, time]))
-            return alternatives(tf.reshape(said, [count, width]), found.log_probabilities)
+            return alternatives(texts(found.tokens), found.log_probabilities)
 
         def search(image, beam_width, max_length):
             return answer(ready(image), beam_width, max_length)
@@ -355,7 +330,7 @@ class Captioning(Task):
         def attention(image):
             source = ready(image)
             found = model.search(source, c.max_length, c.beam_width, c.length_penalty).tokens
-            spoken = tf.cast(tf.reduce_any(found > 0, 2), tf.int32)  # the answer is the first that says something
+            spoken = tf.cast(tf.not_equal(texts(found), ""), tf.int32)  # the answer is the first that says something
             tokens = tf.gather(found, tf.argmax(spoken, 1), batch_dims=1)
             lengths, time = tf.reduce_sum(tf.cast(tokens > 0, tf.int32), 1), tf.shape(tokens)[1] + 1
             said = tf.pad(tokens, [[0, 0], [0, 1]]) + tf.one_hot(lengths, time, END_ID, 0)

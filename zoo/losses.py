@@ -105,3 +105,17 @@ def token_losses(logits, ids, label_smoothing=0.0):
         return (loss, right), gradient
 
     return losses(logits)
+
+
+def doubly_stochastic(weights, words):
+    """sum_i (1 - sum_t a_ti)^2, the mean over sentences: all places are to be looked at (Xu et al. 2015).
+
+    Args:
+        weights: of an attention, float `[sentences, time, places]`.
+        words: int `[sentences, time]`, 0 where there is none; a sentence without words does not count.
+    """
+    said = tf.cast(tf.not_equal(words, 0), tf.float32)
+    seen = tf.einsum("bt,btp->bp", said, tf.cast(weights, tf.float32))
+    sentences = tf.reduce_max(said, 1)
+    total = tf.reduce_sum(sentences * tf.reduce_sum((1 - seen) ** 2, 1))
+    return tf.math.divide_no_nan(total, tf.reduce_sum(sentences))
