@@ -297,19 +297,22 @@ def write_saved_model(signatures: Mapping[str, tuple], resources: list, folder: 
     archive.write_out(str(folder), verbose=False)
 
 
-def in_half(model, functions: Mapping[str, tuple]) -> dict[str, tuple]:
+def in_half(model, functions: Mapping[str, tuple], kept=()) -> dict[str, tuple]:
     """Signatures whose weights are stored as float16, in half of the space; they are computed in float32.
 
-    The weights are cast at every call: little where a call is a clip, too much where it is a frame.
+    The weights are cast at every call: little where a call is a clip, too much where it is a frame. Those that are
+    `kept` stay as they are.
     """
     import keras
     import tensorflow as tf
 
-    halves = [tf.Variable(tf.cast(variable.value, tf.float16), trainable=False) for variable in model.weights]
+    whole = {id(variable) for variable in kept}
+    weights = [variable for variable in model.weights if id(variable) not in whole]
+    halves = [tf.Variable(tf.cast(variable.value, tf.float16), trainable=False) for variable in weights]
 
     def widened(function):
         def call(*inputs):
-            values = [(v, tf.cast(half, v.dtype)) for v, half in zip(model.weights, halves, strict=True)]
+            values = [(v, tf.cast(half, v.dtype)) for v, half in zip(weights, halves, strict=True)]
             with keras.StatelessScope(state_mapping=values):
                 return function(*inputs)
 
