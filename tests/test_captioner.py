@@ -256,7 +256,7 @@ def seeing(request):
     keras.utils.set_random_seed(5)
     own = request.param == "built-in"
     size = 8 if own else 64
-    eye = GridEncoder((4, 6), name="eye") if own else GridEncoder(network="MobileNetV2", trainable=False, name="eye")
+    eye = GridEncoder((4, 6), name="eye") if own else GridEncoder(network="MobileNet", trainable=False, name="eye")
     eye.build((None, size, size, 3))
     for layer in eye.base.layers if eye.base else ():  # whose random weights would give next to nothing
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -268,7 +268,7 @@ def seeing(request):
 def test_pictures_are_seen_by_the_eye(seeing):
     model, pictures = seeing
     seen = model.eye(pictures)
-    assert seen.shape[1:] == (4, 1280 if model.eye.network else 6)
+    assert seen.shape[1:] == (4, 1024 if model.eye.network else 6)
     logits = forced(model, {**INPUTS, "source": pictures})
     np.testing.assert_allclose(logits, forced(model, {**INPUTS, "source": seen}), atol=1e-4)
 
@@ -280,7 +280,7 @@ def test_a_step_trains_all_but_a_frozen_eye(seeing):
     model.fit({**INPUTS, "source": pictures}, by_time(TRUTH), batch_size=2, verbose=0)
     eyes = {w.path for w in model.eye.weights}
     changed = {w.path for w in model.weights if not np.array_equal(w.numpy(), before[w.path])}
-    assert len(eyes) == (260 if model.eye.network else 4)
+    assert len(eyes) == len(model.eye.weights) == (135 if model.eye.network else 4)
     assert changed & eyes == (set() if model.eye.frozen else eyes)
     assert {"captioner/positions", "captioner/bias"} <= changed
     assert any(path.endswith("target_embedding/embeddings") for path in changed)
@@ -357,25 +357,23 @@ def test_mixed_precision_is_near(shape):
         half = made(**SHAPES[shape])
     half.set_weights(whole.get_weights())
     expected = forced(whole)
-    for training_ in (False, True)[: 1 + (shape == "attend")]:
-        logits = forced(half, training=training_)
-        assert logits.dtype == np.float32
-        np.testing.assert_allclose(logits, expected, atol=0.05 * np.ptp(expected))
+    logits = forced(half, training=shape == "attend")
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, atol=0.05 * np.ptp(expected))
     assert half.search(tf.constant(SOURCES), 5, 2, 1.0).lengths.numpy().any()
 
 
 # Learning -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["inject", "attend"])
-def test_it_learns_what_is_on_five_pictures(way):
+def test_it_learns_what_is_on_five_pictures():
     """Each has a noun of its own; two captions of each, one of them longer."""
     pictures = np.random.default_rng(3).normal(size=(5, PLACES, FEATURES)).astype("float32")
     nouns = np.arange(4, 9)
     truth = np.stack([[[n, 3, 0], [4, n, 3]] for n in nouns]).astype(np.int32)
     captions = np.stack([[[2, n, 0], [2, 4, n]] for n in nouns]).astype(np.int32)
     keras.utils.set_random_seed(6)
-    config = dataclasses.replace(TINY, way=way, units=16, embedding_dim=8, doubly_stochastic=0.01)
+    config = dataclasses.replace(TINY, way="attend", units=16, embedding_dim=8, doubly_stochastic=0.01)
     model = Captioner(config, WORDS, None, PLACES, FEATURES)
     x, y = {"source": pictures, "target": by_time(captions)}, by_time(truth)
     model(x)

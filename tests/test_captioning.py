@@ -50,7 +50,7 @@ def write(folder, sizes=(48, 6, 8)):
 
 def command(files, runs, *settings):
     values = ["size=16", "units=16", "embedding_dim=12", "vocabulary_size=60", "captions=3", "max_length=7"]
-    values += ["epochs=6", "patience=0", "batch_size=4", "learning_rate=0.02", *settings]
+    values += ["epochs=12", "patience=0", "batch_size=4", "learning_rate=0.02", *settings]
     given = [part for value in values for part in ("--set", value)]
     return ["train", "captioning", "--data", str(files), "--runs", str(runs), "--preset", "small", *given]
 
