@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Of MobileNetV2 (Sandler et al. 2018, table 2): expansion, channels, how many blocks, and the first one's stride.
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -14,24 +13,13 @@ def eye(kind: str, arrays) -> nn.Module:
     """The network "MobileNetV2", frozen, or "conv", with weights from `torch_captioner.seen`: uint8 `[batch, height,
     width, 3]` -> `[batch, places, features]`."""
     made = MobileNet() if kind == "MobileNetV2" else Convolutions(arrays)
-    parts = [part for part in made.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
-    for part, values in zip(parts, arrays, strict=True):
-        own = [part.weight, part.bias] if isinstance(part, nn.Conv2d) else [part.weight, part.bias, *part.buffers()]
-        for mine, value in zip(own, values, strict=False):  # batch normalisation also counts batches
-            mine.data.copy_(torch.as_tensor(value))
+    parts = [part for part in made.modules() if isinstance(part, nn.Conv2d)]
+    for part, (kernel, bias) in zip(parts, arrays, strict=True):
+        part.weight.data.copy_(torch.as_tensor(kernel))
+        part.bias.data.copy_(torch.as_tensor(bias))
     if kind == "MobileNetV2":
         made.eval().requires_grad_(False)
-        for part in list(made.modules()):
-            folded(part)
     return made.to(memory_format=torch.channels_last)
-
-
-def folded(network: nn.Module) -> None:
-    """Batch normalisation into the kernels, as TensorFlow does in its graph."""
-    if isinstance(network, nn.Sequential):
-        for i, part in enumerate(network):
-            if isinstance(part, nn.BatchNorm2d):
-                network[i - 1], network[i] = fuse_conv_bn_eval(network[i - 1], part), nn.Identity()
 
 
 class Convolution(nn.Conv2d):
@@ -48,20 +36,15 @@ class Convolution(nn.Conv2d):
         return super().forward(x)
 
 
-def normalised(before, after, size, stride=1, groups=1):
-    convolution = Convolution(before, after, size, stride, groups=groups, bias=False)
-    return [convolution, nn.BatchNorm2d(after, eps=1e-3)]
-
-
 class Block(nn.Module):
     """An inverted residual: wider, depthwise, narrow again."""
 
     def __init__(self, before, after, expansion, stride):
         super().__init__()
         wide = before * expansion
-        expand = [] if expansion == 1 else [*normalised(before, wide, 1), nn.ReLU6(inplace=True)]
-        depthwise = [*normalised(wide, wide, 3, stride, groups=wide), nn.ReLU6(inplace=True)]
-        self.layers = nn.Sequential(*expand, *depthwise, *normalised(wide, after, 1))
+        expand = [] if expansion == 1 else [Convolution(before, wide, 1), nn.ReLU6(inplace=True)]
+        depthwise = [Convolution(wide, wide, 3, stride, groups=wide), nn.ReLU6(inplace=True)]
+        self.layers = nn.Sequential(*expand, *depthwise, Convolution(wide, after, 1))
         self.residual = stride == 1 and before == after
 
     def forward(self, x):
@@ -69,14 +52,16 @@ class Block(nn.Module):
 
 
 class MobileNet(nn.Module):
+    """With its batch normalisation folded into the convolutions, as the zoo's is."""
+
     def __init__(self):
         super().__init__()
-        layers, before = [*normalised(3, 32, 3, 2), nn.ReLU6(inplace=True)], 32
+        layers, before = [Convolution(3, 32, 3, 2), nn.ReLU6(inplace=True)], 32
         for expansion, after, count, stride in BLOCKS:
             for i in range(count):
                 layers.append(Block(before, after, expansion, 1 if i else stride))
                 before = after
-        self.layers = nn.Sequential(*layers, *normalised(before, 1280, 1), nn.ReLU6(inplace=True))
+        self.layers = nn.Sequential(*layers, Convolution(before, 1280, 1), nn.ReLU6(inplace=True))
 
     def forward(self, pictures):
         return places(self.layers(pixels(pictures)))

@@ -117,6 +117,8 @@ def network(request):
     for layer in encoder.base.layers:  # whose random weights would give next to nothing
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_variance.assign(0.03 * layer.moving_variance)
+        elif encoder.frozen and layer.weights:  # normalisation is folded into kernels
+            layer.kernel.assign(0.03**-0.5 * layer.kernel)
     return encoder
 
 

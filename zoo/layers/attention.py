@@ -126,8 +126,8 @@ class AttentionDecoder(keras.layers.Layer):
 
     def call(self, inputs, memory=None, initial_state=None, memory_mask=None, training=False):
         x = tf.convert_to_tensor(inputs)
-        places = 0 if memory is None else tf.shape(memory)[1]
-        if training and memory is not None:  # XLA compiles for a shape: let there be few
+        places = 0 if memory is None else memory.shape[1] or tf.shape(memory)[1]
+        if training and tf.is_tensor(places):  # XLA compiles for a shape: let there be few
             missing = [[0, 0], [0, bucket(places) - places]]
             memory_mask = tf.ones(tf.shape(memory)[:2], tf.bool) if memory_mask is None else memory_mask
             memory, memory_mask = tf.pad(memory, [*missing, [0, 0]]), tf.pad(memory_mask, missing)

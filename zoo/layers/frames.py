@@ -7,6 +7,8 @@ import inspect
 import keras
 from keras import ops
 
+from zoo.layers.folding import folded
+
 
 def application(name: str):
     """The constructor of that name in `keras.applications`, and its `preprocess_input`; ValueError if there is none."""
@@ -22,6 +24,7 @@ def network(name: str, shape, weights=None, trainable: bool = True, pooling: str
 
     Args:
         weights: None, "imagenet", or a file.
+        trainable: False for one that is to stay as it is; its batch normalisation is folded into the convolutions.
         pooling: "avg" for a vector; None for a grid of them.
 
     Raises:
@@ -36,8 +39,7 @@ def network(name: str, shape, weights=None, trainable: bool = True, pooling: str
         raise ValueError(
             f"encoder_weights={weights}: the download can't be reached; give the path of a weights file"
         ) from None
-    base.trainable = trainable
-    return base, preprocess
+    return base if trainable else folded(base), preprocess
 
 
 @keras.saving.register_keras_serializable("zoo")
