@@ -75,16 +75,18 @@ def greedy(step, state, start, end, max_length) -> Sequences:
     return _sequences(step, lambda i, logits: tf.argmax(logits, 1, tf.int32), state, start, end, max_length)
 
 
-def sample(step, state, start, end, max_length, seed, temperature=1.0, top_k=0, top_p=1.0) -> Sequences:
+def sample(step, state, start, end, max_length, seed, temperature=1.0, top_k=0, top_p=1.0, first=0) -> Sequences:
     """Every token drawn at random, by its probability; the same tokens for the same seed.
 
     Args:
         step, state, start, end, max_length: as for `greedy`.
-        seed: int, or int `[2]`; another one to go on from a state with.
+        seed: int, or int `[2]`.
+        first: the number of the first step, to go on from a state with the same seed: it is how many steps there were.
         temperature, top_k, top_p: as for `choose`. The log-probabilities of the result are as without them.
     """
     seed = tf.broadcast_to(tf.cast(seed, tf.int64), [2])
     seed = tf.random.stateless_uniform([2], seed, minval=None, maxval=None, dtype=tf.int64)  # far from seed + 1's
+    seed += tf.cast(first, tf.int64)
     pick = lambda i, logits: choose(logits, seed + tf.cast(i, tf.int64), temperature, top_k, top_p)
     return _sequences(step, pick, state, start, end, max_length)
 

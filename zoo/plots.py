@@ -144,3 +144,42 @@ def by_length(curves: dict[str, list[dict]], path: pathlib.Path) -> pathlib.Path
     if len(curves) > 1:
         axes.legend()
     return save(figure, path)
+
+
+def surprise(characters: list[tuple[str, float]], path: pathlib.Path, columns: int = 64, most: float = 8.0):
+    """A text with a shade behind each character: how many bits it took, given those before it."""
+    from matplotlib import colormaps
+
+    rows, line = [], []
+    for character, bits in characters:
+        line.append((character, bits))
+        if character == "\n" or len(line) == columns:
+            rows, line = [*rows, line], []
+    rows = [*rows, line] if line else rows
+    figure = new_figure(0.13 * columns + 0.6, 0.24 * max(1, len(rows)) + 0.5)
+    axes, shades = figure.add_subplot(), colormaps["YlOrRd"]
+    for y, line in enumerate(rows):
+        for x, (character, bits) in enumerate(line):
+            colour = shades(0.75 * min(bits, most) / most)
+            axes.add_patch(_square(x, y, colour))
+            shown = "\u21b5" if character == "\n" else character if character.isprintable() else "\ufffd"
+            axes.text(
+                x + 0.5,
+                y + 0.5,
+                shown,
+                ha="center",
+                va="center_baseline",
+                family="monospace",
+                fontsize=9,
+                parse_math=False,
+            )
+    axes.set(xlim=(0, columns), ylim=(max(1, len(rows)), 0))
+    axes.axis("off")
+    axes.set_title(f"bits that each character took; darkest: {most:g} or more", fontsize=9, loc="left")
+    return save(figure, path)
+
+
+def _square(x, y, colour):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), 1, 1, facecolor=colour, edgecolor="none")

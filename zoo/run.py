@@ -18,13 +18,14 @@ import rich.progress
 
 from zoo import card as cards
 from zoo import data as sources
-from zoo import serving, training
+from zoo import serving, streams, training
 from zoo.config import as_assignments, configure
 from zoo.errors import ZooError
 from zoo.files import replacing
 from zoo.task import Task, find, tasks
 
 RUNS = pathlib.Path("runs")
+DEV_ROWS = 16  # streams that dev is read in
 UNKEPT = 200  # examples to shuffle among where they are not all in memory
 
 
@@ -74,7 +75,9 @@ class Run:
         return task
 
     def batches(self, task: Task):
-        """The batches to train on, those to choose by, and the number of training examples."""
+        """The batches to train on, those to choose by, the number of training examples, and steps of an epoch."""
+        if task.streamed:
+            return self._streams(task)
         train = task.encoded(task.training_examples(self.corpus.split("train")))
         dev = task.encoded(self.corpus.split("dev"))
         if task.in_memory:
@@ -84,7 +87,17 @@ class Run:
         options = {"augment": task.augmentation(), "mixed": task.mixed}
         options |= {} if task.in_memory else {"shuffle": UNKEPT}
         train = sources.batches(train, *shape, seed=task.config.seed, **options)
-        return train, sources.batches(dev, *shape), size
+        return train, sources.batches(dev, *shape), size, steps_per_epoch(size, task.config)
+
+    def _streams(self, task: Task):
+        """The same, of symbols."""
+        c = task.config
+        encoded = {split: task.encoded(self.corpus.split(split)) for split in ("train", "dev")}
+        encoded["train"] = task.encoded(task.training_examples(self.corpus.split("train")))
+        train, dev = (streams.write(pieces, self.folder / f"{split}.symbols") for split, pieces in encoded.items())
+        rows = streams.fitting_rows(len(train), c.batch_size, c.k2)
+        batches = streams.training(train, rows, c.k1, c.k2, c.seed, task.restart)
+        return batches, streams.once(dev, DEV_ROWS, c.k2), len(train), streams.steps_per_pass(len(train), rows, c.k1)
 
     def train(self, preset: str = "", assignments=()) -> Task:
         """Train (or go on), export, and score on dev."""
@@ -92,9 +105,9 @@ class Run:
         say(f"{self.name} on the {self.corpus.source}" if not self.data else f"{self.name} on {self.corpus.source}")
         keras.utils.set_random_seed(config.seed)
         task = self.prepare(config)
-        batches, dev, size = self.batches(task)
-        steps = steps_per_epoch(size, config)
-        say(f"{size:,} training examples, {steps:,} steps an epoch, results in {self.folder}/")
+        batches, dev, size, steps = self.batches(task)
+        unit = "symbols" if task.streamed else "examples"
+        say(f"{size:,} training {unit}, {steps:,} steps an epoch, results in {self.folder}/")
         with training.precision(config.precision):
             model = task.compiled(config.epochs * steps)
         say(f"{model.count_params():,} parameters")
@@ -107,7 +120,7 @@ class Run:
         )
         facts = {
             "source": self.corpus.source,
-            "splits": {name: sources.count(examples) for name, examples in self.corpus.splits.items()},
+            "splits": {name: task.size(examples) for name, examples in self.corpus.splits.items()},
             "dev_cut_from_train": self.corpus.dev_from_train,
             "best_epoch": state.best_epoch,
             "epochs": len(state.history),
@@ -119,6 +132,8 @@ class Run:
         write_json(self.folder / "run.json", facts)
         self.export(self.folder / "export")
         shutil.rmtree(self.folder / "checkpoint", ignore_errors=True)
+        for path in self.folder.glob("*.symbols"):
+            path.unlink()
         return task
 
     def _command(self, preset, assignments) -> str:
@@ -193,7 +208,7 @@ class Run:
             "architecture": facts.get("architecture", architecture(model)),
             "parameters": int(model.count_params()),
             "bytes": sum(size for size, _ in files.values()),
-            **{key: list(lines) for key, lines in task.assets.items() if key in ("labels", "languages")},
+            **{key: list(lines) for key, lines in task.assets.items() if key in ("labels", "languages", "symbols")},
             **({"options": task.options} if task.options else {}),
             "data": {**data, **facts.get("data", {"licence": "that of the data it was trained on"})},
             "metrics": metrics,

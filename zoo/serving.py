@@ -211,9 +211,10 @@ def load(name) -> Model:
         raise ZooError(f"{path}: not a SavedModel that TensorFlow {tf.__version__} loads: {str(error)[:200]}") from None
     from zoo.clip_model import ClipModel
     from zoo.picture_model import PictureModel
+    from zoo.text_generator import TextGenerator
 
     inputs = module.signatures["serving_default"].structured_input_signature[1]
-    kinds = {"frames": ClipModel, "image": PictureModel, "features": PictureModel}
+    kinds = {"frames": ClipModel, "image": PictureModel, "features": PictureModel, "prompt": TextGenerator}
     kind = next((kind for name, kind in kinds.items() if name in inputs), Model)
     return kind(path, card, module)
 

@@ -199,3 +199,22 @@ def captioning(report: dict) -> None:
     if people := report.get("people"):
         line = f"people, one caption against the others: BLEU-4 {people['bleu_4']:.2f}, CIDEr-D {people['cider']:.2f}"
         Console(highlight=False).print(Text(line), soft_wrap=True)
+
+
+def language(report: dict) -> None:
+    """What `zoo.text_likelihood` found."""
+    low, high = report["nats_95"]
+    rows = [
+        ["nats per character", f"{report['nats_per_character']:.4f}  (95%: {low:.4f} to {high:.4f})"],
+        ["bits per character", report["bits_per_character"]],
+        ["perplexity", report["perplexity"]],
+        ["most probable character right", report["accuracy"]],
+        ["characters", report["characters"]],
+        ["not in the vocabulary", report["unknown"]],
+    ]
+    if "longest_copied" in report:
+        rows.append(["longest run copied from training", report["longest_copied"]])
+    print_table("likelihood of the text", ["measure", "value"], rows)
+    console = Console()
+    console.print(Text("a sample, at temperature 0.8", style="bold"))
+    console.print(Text(report["_sample"]))

@@ -41,6 +41,10 @@ class Task(abc.ABC):
         demo: an input to show after training.
         in_memory: whether encoded examples are kept in memory.
         mixed: training examples that the augmentation makes one of.
+        streamed: whether the examples are pieces of one long sequence, to be trained on by truncated backpropagation
+            through time (`zoo.streams`): `encoded` then gives symbols, integers `[n, ...]`, for each piece; the
+            configuration has `k1` and `k2`.
+        restart: of such a task, one row in so many begins anew in a batch; 0: none does.
     """
 
     Config: type[TrainingConfig] = TrainingConfig
@@ -51,6 +55,8 @@ class Task(abc.ABC):
     demo = ""
     in_memory = True
     mixed = 1
+    streamed = False
+    restart = 64
 
     def __init__(self, config: TrainingConfig, assets: Mapping[str, list[str]] | None = None):
         self.config = config
@@ -96,6 +102,13 @@ class Task(abc.ABC):
         from zoo import data
 
         return data.encoded(examples, self.encode)
+
+    @classmethod
+    def size(cls, examples: tf.data.Dataset) -> int:
+        """Of a split, for the model card."""
+        from zoo import data
+
+        return data.count(examples)
 
     def augmentation(self):
         """A function that makes a new training example of `mixed` of them and a seed (`zoo.data.batches`); or None."""

@@ -79,6 +79,79 @@ def precision(policy: str):
         keras.config.set_dtype_policy(before)
 
 
+def check_truncation(k1: int, k2: int) -> None:
+    """`ZooError` where the gradient would not reach all of the symbols that an update is made for."""
+    if k1 > k2:
+        raise ZooError(f"configuration: k1={k1}, k2={k2}: expected k1 to be at most k2")
+
+
+class TruncatedBPTT(keras.Model):
+    """A model of a sequence without end, trained on windows of it: truncated backpropagation through time.
+
+    An update is made every k1 symbols, by the gradient of their loss through the last k2 steps: BPTT(k2; k1) of
+    Williams & Peng 1990. The state goes on from window to window, without a gradient; with k1 = k2 the windows are
+    chunks that follow each other. Batches are those of `zoo.streams`.
+
+    A model gives `read` and `losses`:
+
+        read(inputs, states, training) -> (outputs, states): of inputs `[rows, time, ...]` and a list of states
+            `[rows, width]`; `widths` are those of the states.
+        losses(outputs, targets) -> (losses in nats, whether the most probable was right), float32 `[n]` each, of
+            outputs and targets `[n, ...]`.
+
+    Its loss is the mean over the symbols that count; `nats` is the same as a metric, exact over all batches.
+
+    Args:
+        k1: symbols between two updates; at most the length of a window.
+    """
+
+    def __init__(self, k1: int, **kwargs):
+        super().__init__(**kwargs)
+        self.k1 = k1
+        self.nats, self.accuracy = keras.metrics.Mean("nats"), keras.metrics.Mean("accuracy")
+        self.carried = {}
+
+    def carry(self, widths) -> None:
+        """Say how wide the states are; the model begins without any."""
+        some = lambda width: tf.Variable(tf.zeros([0, width]), shape=[None, width], trainable=False)
+        self.carried = {phase: [some(width) for width in widths] for phase in ("training", "dev")}
+
+    def call(self, inputs, training=False):
+        symbols, begin = inputs["symbols"][:, :-1], inputs["begin"]
+        carried = self.carried["training" if training else "dev"]
+        states = [_carried(variable, begin) for variable in carried]
+        inputs = self.inputs_of(symbols, begin)
+        window = symbols.shape[1]
+        cut = self.k1 if training and self.k1 < window else window
+        outputs, states = self.read(inputs[:, :cut], states, training)
+        for variable, state in zip(carried, states, strict=True):
+            variable.assign(tf.stop_gradient(tf.cast(state, tf.float32)))
+        if cut == window:
+            return outputs
+        rest, _ = self.read(inputs[:, cut:], states, training)
+        return tf.nest.map_structure(lambda a, b: tf.concat([a, b], 1), outputs, rest)
+
+    def inputs_of(self, symbols, begin):
+        """What `read` gets for a window; `begin` says which rows have nothing before."""
+        return symbols
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        counted = tf.where(y > 0)
+        of = lambda each: tf.gather_nd(each, counted)
+        losses, right = self.losses(tf.nest.map_structure(of, y_pred), of(x["symbols"][:, 1:]))
+        self.nats.update_state(losses)
+        self.accuracy.update_state(right)
+        return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), tf.float32))
+
+
+def _carried(variable, begin):
+    """The states to go on from, zeros where a row begins anew."""
+    rows, width = tf.shape(begin)[0], variable.shape[1]
+    # No look at the variable's shape: TensorFlow takes that when it likes, maybe after the new value is assigned.
+    state = tf.concat([tf.convert_to_tensor(variable), tf.zeros([rows, width])], 0)[:rows]
+    return tf.where(begin[:, None], 0.0, state)
+
+
 @dataclasses.dataclass
 class State:
     """What a training remembers besides weights; kept in the checkpoint as JSON."""
@@ -102,7 +175,10 @@ class Checkpoint:
         self._json = tf.Variable("", dtype=tf.string, shape=[], trainable=False)
         weights = {id(variable) for variable in model.weights}
         seeds = [v.value for v in model.variables if id(v) not in weights]  # dropout's, which Keras does not track
-        tracked = tf.train.Checkpoint(model=model, optimizer=model.optimizer, json=self._json, seeds=seeds)
+        carried = {name: list(states) for name, states in getattr(model, "carried", {}).items()}
+        tracked = tf.train.Checkpoint(
+            model=model, optimizer=model.optimizer, json=self._json, seeds=seeds, carried=carried
+        )
         self._tracked = tracked
         self._manager = tf.train.CheckpointManager(tracked, str(folder), max_to_keep=2)
         self.saved_at = time.monotonic()

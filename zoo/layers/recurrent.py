@@ -19,14 +19,16 @@ class FastLoop:
     Args:
         recompute: whether the way back computes the gates again in place of keeping them: about a third of the memory
             for long sequences, and one more forward pass.
+        weight_dropout: the rate at which weights of the recurrent kernel are dropped in training, one mask for all rows
+            and steps of a call (Wan et al. 2013; Merity et al. 2018). Keras's loop has none.
         others: those of the Keras layer.
     """
 
     equations = None  # a class of `zoo.layers.cells`
 
-    def __init__(self, *args, recompute=False, **kwargs):
+    def __init__(self, *args, recompute=False, weight_dropout=0.0, **kwargs):
         super().__init__(*args, **kwargs)
-        self.recompute = recompute
+        self.recompute, self.weight_dropout = recompute, weight_dropout
         # So that `model.compile` by itself does not have XLA compile the whole step, for every length anew.
         self.supports_jit = False
 
@@ -42,7 +44,10 @@ class FastLoop:
         )
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
-        if self._obstacle():
+        obstacle = self._obstacle()
+        if obstacle and self.weight_dropout:
+            raise ValueError(f"weight_dropout={self.weight_dropout}: expected 0, as {obstacle}")
+        if obstacle:
             return super().inner_loop(sequences, initial_state, mask=mask, training=training)
         states = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask
@@ -54,7 +59,11 @@ class FastLoop:
             x = tf.reverse(x, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
         if training:
-            h, states = train(self.equations, x, mask, states, self._weights(), self.recompute, self._parts())
+            weights = self._weights()
+            if self.weight_dropout:
+                dropped = keras.random.dropout(weights.recurrent, self.weight_dropout, seed=self.cell.seed_generator)
+                weights = weights._replace(recurrent=dropped)
+            h, states = train(self.equations, x, mask, states, weights, self.recompute, self._parts())
         else:
             h, states = infer(self.equations, x, mask, states, self._weights(), self._parts())
         # Which the loops don't tell.
@@ -85,7 +94,7 @@ class FastLoop:
 
     def _obstacle(self):
         """Why the zoo's loops can't be taken; None if they can."""
-        if tf.config.list_logical_devices("GPU"):
+        if tf.config.list_logical_devices("GPU") and not self.weight_dropout:
             return "there is a GPU, where cuDNN is faster"
         if self.activation is not keras.activations.tanh:
             return f"the activation is {_name(self.activation)}, not tanh"
@@ -101,7 +110,8 @@ class FastLoop:
 
     def get_config(self):
         # Left out where it is not set, so that Keras's own layer takes the configuration too.
-        return {**super().get_config(), **({"recompute": True} if self.recompute else {})}
+        own = {"recompute": self.recompute, "weight_dropout": self.weight_dropout}
+        return {**super().get_config(), **{name: value for name, value in own.items() if value}}
 
 
 def _name(activation):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 
 from zoo.layers.parallel import LRU, LinearRecurrence, MinGRU, MinLSTM
 from zoo.layers.pooling import SequencePooling
@@ -35,6 +36,8 @@ class RecurrentStack(keras.layers.Layer):
         variational: whether the dropout has one mask for all steps (Gal & Ghahramani 2016), or one for each.
         recurrent_dropout: the cells' rate, on the state; with it the layers take Keras's slower loop, and the cells
             without a loop have none.
+        weight_dropout: the rate at which weights of the recurrent kernels are dropped (Merity et al. 2018), in the
+            zoo's loops alone.
         layer_norm: whether each layer's result is normalised, step by step (Ba et al. 2016).
         pooling: None for the sequence, or the `kind` of a `SequencePooling` of it.
         return_state: whether to return the final states too.
@@ -48,7 +51,7 @@ class RecurrentStack(keras.layers.Layer):
 
     Raises:
         ValueError: for an unknown cell or pooling, a depth below 1, a wrong number of initial states, or recurrent
-            dropout of a cell that has none.
+            or weight dropout of a cell that has none.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class RecurrentStack(keras.layers.Layer):
         layer_norm=False,
         pooling=None,
         return_state=False,
+        weight_dropout=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -73,9 +77,12 @@ class RecurrentStack(keras.layers.Layer):
             raise ValueError(f"depth must be at least 1; got {depth}")
         if recurrent_dropout and issubclass(CELLS[cell], LinearRecurrence):
             raise ValueError(f"cell {cell!r} has no recurrent dropout; got {recurrent_dropout}")
+        if weight_dropout and issubclass(CELLS[cell], LinearRecurrence):
+            raise ValueError(f"cell {cell!r} has no recurrent kernel to drop weights of; got {weight_dropout}")
         self.units, self.depth, self.cell = units, depth, cell
         self.bidirectional, self.residual, self.layer_norm = bidirectional, residual, layer_norm
         self.dropout, self.variational, self.recurrent_dropout = dropout, variational, recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.pooling = pooling if pooling is None or isinstance(pooling, str) else tuple(pooling)
         self.return_state = return_state
         self.supports_masking = True
@@ -101,6 +108,8 @@ class RecurrentStack(keras.layers.Layer):
         options = {"return_sequences": True, "return_state": self.return_state, "dtype": self.dtype_policy}
         if self.recurrent_dropout:
             options["recurrent_dropout"] = self.recurrent_dropout
+        if self.weight_dropout:
+            options["weight_dropout"] = self.weight_dropout
         layer = CELLS[self.cell](self.units, name=name, **options)
         if not self.bidirectional:
             return layer
@@ -136,6 +145,32 @@ class RecurrentStack(keras.layers.Layer):
             x = self.pool(x, mask=mask)
         return (x, final_states) if self.return_state else x
 
+    def stepper(self):
+        """For generation: the states of nothing read, and one step, with the weights prepared once for all steps.
+
+        Returns:
+            zeros(rows) -> a flat list of states as `return_state` gives it; step(x, states) -> (output, states), of x
+            float `[rows, features]`, in float32.
+        """
+        if self.bidirectional or self.pool:
+            raise ValueError("stepper: expected a stack in one direction, without pooling")
+        cast = lambda weight: tf.cast(tf.convert_to_tensor(weight), tf.float32)
+        cells = [_step(layer, cast) for layer in self.recurrent_layers]
+        project = cast(self.projection.kernel) if self.residual and self.projection.built else None
+
+        def step(x, states):
+            new = []
+            for i, (run, before) in enumerate(zip(cells, self._states_by_layer(states), strict=True)):
+                y, after = run(x, before)
+                new += after
+                if self.residual:
+                    y += x @ project if i == 0 and project is not None else x
+                x = tf.cast(self.norms[i](y), tf.float32) if self.layer_norm else y
+            return x, new
+
+        sizes = self._state_sizes() * self.depth
+        return lambda rows: [tf.zeros([rows, size]) for size in sizes], step
+
     def _states_by_layer(self, states):
         if states is None:
             return [None] * self.depth
@@ -167,4 +202,32 @@ class RecurrentStack(keras.layers.Layer):
 
     def get_config(self):
         names = "units depth cell bidirectional residual dropout variational recurrent_dropout layer_norm pooling"
-        return {**super().get_config(), **{name: getattr(self, name) for name in (*names.split(), "return_state")}}
+        names = (*names.split(), "return_state", "weight_dropout")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _step(layer, cast):
+    """One step of a layer: (x, states) -> (output, states)."""
+    if isinstance(layer, LinearRecurrence):
+
+        def run(x, states):
+            y, *after = layer(x[:, None], initial_state=states)
+            return tf.cast(y[:, 0], tf.float32), [tf.cast(each, tf.float32) for each in after]
+
+        return run
+    cell, kernel, recurrent = layer.equations, cast(layer.cell.kernel), cast(layer.cell.recurrent_kernel)
+    bias = cast(layer.cell.bias)
+    if cell.separate:
+
+        def run(x, states):
+            after, _ = cell.step(x @ kernel + bias[0], states[0] @ recurrent + bias[1], states)
+            return after[0], after
+
+        return run
+    joint = tf.concat([kernel, recurrent], 0)
+
+    def run(x, states):
+        after, _ = cell.step(tf.concat([x, states[0]], 1) @ joint, bias, states)
+        return after[0], after
+
+    return run
