@@ -22,7 +22,9 @@ def by_the_book(corpus, order, vocabulary, history, word):
     begun = [["<s>", *sequence] for sequence in corpus]
 
     def occurrences(n):
-        return [tuple(s[i : i + n]) for s in begun for i in range(len(s) - n + 1) if i + n > 1]  # "<s>" is not predicted
+        return [
+            tuple(s[i : i + n]) for s in begun for i in range(len(s) - n + 1) if i + n > 1
+        ]  # "<s>" is not predicted
 
     def count(gram):
         if len(gram) == order or gram[0] == "<s>":

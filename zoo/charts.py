@@ -36,7 +36,7 @@ GRID = 12  # steps of a quarter note
 LONGEST = 4096  # quarter notes of one chord: what is longer is a slip of the pen
 ROUNDING = Fraction(1, 1000)  # quarter notes; 0.333 is meant to be a third
 METER = (4, 4)
-NO_CHORD, TIE, REPEAT = "N.C.", "~", "%"
+TIE, REPEAT = "~", "%"
 NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/[0-9]{1,9})?|\.[0-9]{1,9}")
 KEY = re.compile(r"([A-G])([#b\u266f\u266d]?)\s*(m|min|minor|-|M|maj|major|)")
 HEADER = re.compile(r"\s*(title|meter|key|tempo):\s*(.*?)\s*", re.IGNORECASE)
@@ -139,9 +139,11 @@ def _number(value) -> Fraction | None:
         if not match or (match[1] or "").strip("/0") == "" and "/" in value:
             return None
         return -Fraction(match[0]) if negative else Fraction(match[0])
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return Fraction(value) if isinstance(value, Rational) else Fraction(float(value))
+    if isinstance(value, Rational):
+        return Fraction(value)
+    return Fraction(float(value)) if math.isfinite(value) else None
 
 
 def meter_of(value) -> tuple[int, int]:
@@ -218,7 +220,7 @@ def parse_prompt(text: str, meter: tuple[int, int] = METER) -> list[Event]:
             if stated > bar_beats or not (open_start or open_end):
                 raise ZooError(f"{place}: {stated} beats in a bar of {meter[0]}/{meter[1]}; expected {bar_beats}")
             if open_start:
-                before.insert(0, Event(chords.parse(NO_CHORD), bar_beats - stated))
+                before.insert(0, Event(chords.parse(chords.NO_CHORD), bar_beats - stated))
         for i, event in enumerate(before):
             if event.chord is not None:
                 events.append(Event(event.chord, event.beats))
@@ -252,7 +254,11 @@ def _chord(word: re.Match, place: str) -> tuple[Chord | None, Fraction | None]:
     symbol, colon, beats = word[0].rpartition(":")
     symbol = symbol if colon else word[0]
     try:
-        return None if symbol == TIE else chords.parse(symbol), beats_of(beats) if colon else None
+        chord = None if symbol == TIE else chords.parse(symbol)
+    except ZooError as error:
+        raise ZooError(f"{place}: {error}") from None
+    try:
+        return chord, beats_of(beats) if colon else None
     except ZooError as error:
         raise ZooError(f"{place}: {word[0]!r}: {error}") from None
 

@@ -25,12 +25,10 @@ QUALITIES = {  # a closed list, with the degrees of the major scale that sound
         *(("7sus2", "1 2 5 b7"), ("maj7sus4", "1 4 5 7")),
     )
 }
+_ADDED = {"9": "add9", "11": "add11", "13": "add13"}
 # In the order in which they are written. 9, 11 and 13 stand on a seventh (or sixth), add9, add11 and add13 elsewhere;
 # 11 and 13 imply a 9, add11 and add13 don't. M7 is a major seventh beside the seventh that the quality has.
-EXTENSIONS = (
-    *("alt", "b5", "#5", "9", "b9", "#9", "11", "#11", "13", "b13"),
-    *("add9", "add11", "add13", "M7", "no3", "no5"),
-)
+EXTENSIONS = ("alt", "b5", "#5", "9", "b9", "#9", "11", "#11", "13", "b13", *_ADDED.values(), "M7", "no3", "no5")
 
 _WRITTEN = {"aug7": "7#5", "augM7": "maj7#5"}  # as charts do
 _PLAINER = {"7sus4": "7", "7sus2": "7", "maj7sus4": "maj7", "aug7": "aug", "augM7": "aug", "m7b5": "dim"}
@@ -47,14 +45,15 @@ _MERGES = {
     | {"5": "maj7 no3", "6": "maj7 add13", "m6": "mM7 add13"},
     "add7": {"": "7", "m": "m7", "aug": "aug7", "sus4": "7sus4", "sus2": "7sus2"}  # MusicXML's: a minor seventh
     | {"5": "7 no3", "6": "7 add13", "m6": "m7 add13"},
+    "add6": {"": "6", "m": "m6"},  # and add13 elsewhere
     "sus4": {"": "sus4", "m": "sus4", "5": "sus4", "7": "7sus4", "m7": "7sus4", "maj7": "maj7sus4"}
     | {"aug": "sus4 #5", "aug7": "7sus4 #5", "augM7": "maj7sus4 #5", "m7b5": "7sus4 b5"}
     | {"6": "sus4 add13", "m6": "sus4 add13", "sus2": "sus4 add9"},
     "sus2": {"": "sus2", "m": "sus2", "5": "sus2", "7": "7sus2", "m7": "7sus2"}
     | {"aug": "sus2 #5", "aug7": "7sus2 #5", "6": "sus2 add13", "sus4": "sus4 add9"},
 }
-_CHANGES = ("sus4", "sus2", "add7")  # what a merge must have taken away
-_ADDED = {"9": "add9", "11": "add11", "13": "add13"}
+_CHANGES = ("sus4", "sus2", "add7", "add6")  # what a merge must have taken away
+_ORDER = (*EXTENSIONS, *_CHANGES)
 
 _SCALE = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _FLATS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
@@ -68,14 +67,13 @@ def _place(note: str) -> int:
 
 
 def _semitones(degree: str) -> int:
-    """The pitch class of "b9" and the like above the root."""
+    """From the root up to a degree such as b9, within an octave."""
     number = int(degree.lstrip("b#"))
     return (list(_SCALE.values())[(number - 1) % 7] + degree.count("#") - degree.count("b")) % 12
 
 
 def _above(root: str, semitones: int, flats: bool) -> str:
-    letters = list(_SCALE)
-    letter = letters[(letters.index(root[0]) + _STEPS[semitones]) % 7]
+    letter = "CDEFGAB"[("CDEFGAB".index(root[0]) + _STEPS[semitones]) % 7]
     off = (_place(root) + semitones - _SCALE[letter] + 6) % 12 - 6
     if abs(off) > 1:
         return (_FLATS if flats else _SHARPS)[(_place(root) + semitones) % 12]
@@ -84,14 +82,15 @@ def _above(root: str, semitones: int, flats: bool) -> str:
 
 def _canonical(quality: str, extensions: Collection[str]) -> tuple[str, tuple[str, ...]]:
     """One way of saying each chord: qualities that extensions change, extensions that say nothing new."""
-    order = (*EXTENSIONS, *_CHANGES)
-    left = sorted(set(extensions), key=order.index)
+    left = sorted(set(extensions), key=_ORDER.index)
     while merged := next((name for name in left if quality in _MERGES.get(name, {})), None):
         quality, *more = _MERGES[merged][quality].split(" ")
-        left = sorted({*left, *more} - ({merged} - {*more}), key=order.index)
-    names = set(left) - set(QUALITIES[quality])
-    if "7" in QUALITIES[quality]:
-        names -= {"M7"}
+        left = sorted({*left, *more} - ({merged} - {*more}), key=_ORDER.index)
+    names = (
+        {"add13" if name == "add6" else name for name in left}
+        - set(QUALITIES[quality])
+        - ({"M7"} if "7" in QUALITIES[quality] else set())
+    )
     if "7" in quality:
         names = {"9" if name == "add9" else name for name in names}
         if "sus4" in quality and "11" in names:
@@ -105,7 +104,7 @@ def _canonical(quality: str, extensions: Collection[str]) -> tuple[str, tuple[st
     else:
         names = {_ADDED.get(name, name) for name in names}
     names -= ({"add11"} if "sus4" in quality else set()) | ({"9", "add9"} if "sus2" in quality else set())
-    return quality, tuple(sorted(names, key=order.index))
+    return quality, tuple(sorted(names, key=_ORDER.index))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,25 +127,21 @@ class Chord:
     bass: str = ""
 
     def __post_init__(self):
-        if not self.root:
-            for name, value in (("quality", ""), ("extensions", ()), ("bass", "")):
-                object.__setattr__(self, name, value)
-            return
-        for note in filter(None, (self.root, self.bass)):
-            if not (isinstance(note, str) and _NOTE.fullmatch(note)):
-                raise ZooError(f"{note!r} is no note of a chord; expected a letter A to G with #, b or neither")
-        known = (*EXTENSIONS, *_CHANGES)
-        if self.quality not in QUALITIES or any(e not in known for e in self.extensions):
-            what = f"quality {self.quality!r} with extensions {list(self.extensions)}"
-            raise ZooError(f"{what}: expected qualities of {list(QUALITIES)} and extensions of {list(EXTENSIONS)}")
-        quality, extensions = _canonical(self.quality, self.extensions)
-        for name in extensions:
-            if name in _CHANGES or (name == "alt" and quality != "7"):
-                raise ZooError(f"a chord of quality {quality!r} cannot be {name!r}; expected e.g. 7sus4 or 7alt")
-        object.__setattr__(self, "quality", quality)
-        object.__setattr__(self, "extensions", extensions)
-        if self.bass and _place(self.bass) == _place(self.root):
-            object.__setattr__(self, "bass", "")
+        quality, extensions, bass = "", (), ""
+        if self.root:
+            for note in filter(None, (self.root, self.bass)):
+                if not (isinstance(note, str) and _NOTE.fullmatch(note)):
+                    raise ZooError(f"{note!r} is no note of a chord; expected a letter A to G with #, b or neither")
+            if self.quality not in QUALITIES or any(e not in _ORDER for e in self.extensions):
+                what = f"quality {self.quality!r} with extensions {list(self.extensions)}"
+                raise ZooError(f"{what}: expected qualities of {list(QUALITIES)} and extensions of {list(EXTENSIONS)}")
+            quality, extensions = _canonical(self.quality, self.extensions)
+            for name in extensions:
+                if name in _CHANGES or (name == "alt" and quality != "7"):
+                    raise ZooError(f"a chord of quality {quality!r} cannot be {name!r}; expected e.g. 7sus4 or 7alt")
+            bass = self.bass if self.bass and _place(self.bass) != _place(self.root) else ""
+        for name, value in (("quality", quality), ("extensions", extensions), ("bass", bass)):
+            object.__setattr__(self, name, value)  # as the class is frozen
 
     def __str__(self):
         return self.symbol
@@ -201,14 +196,14 @@ class Chord:
     def pitches(self) -> tuple[int, ...]:
         """Pitch classes that sound, each once: the bass, the root, then the others by degree; () for no chord."""
         bass = [_place(self.bass)] if self.bass else []
-        return tuple(dict.fromkeys(bass + [(self.pitch_class + _semitones(d)) % 12 for d in self.degrees]))
+        return tuple(dict.fromkeys(bass + [(_place(self.root) + _semitones(d)) % 12 for d in self.degrees]))
 
     def transposed(self, semitones: int, flats: bool | None = None) -> Chord:
         """The chord moved up (down if negative). `flats`: spell black keys as flats; None: as the root has it."""
         if not self.root or (flats is None and semitones % 12 == 0):
             return self
-        flats = "#" not in self.root if flats is None else flats
-        return of((self.pitch_class + int(semitones)) % 12, self.type, flats)
+        moved = (self.pitch_class + int(semitones)) % 12
+        return of(moved, self.type, "#" not in self.root if flats is None else flats)
 
     def simplified(self) -> Iterator[Chord]:
         """This chord, then plainer and plainer ones: no bass, an extension less, a plainer quality ... a triad."""
@@ -234,33 +229,25 @@ _DIMINISHED, _HALF, _AUGMENTED = ("o", "dim", "Dim", "°", "º"), ("h", "%", "ø
 
 def _spellings() -> dict[str, tuple[str, ...]]:
     """Spelling -> quality and extensions that follow from it."""
-    table = {"": ("",), "5": ("5",), "6": ("6",), "sus": ("sus4",), "sus4": ("sus4",), "sus2": ("sus2",)}
-    table |= {
-        "major": ("",),
-        "minor": ("m",),
-        "5b": ("", "b5"),  # Band-in-a-Box: the fifth is flat, the third stays major
-        "2": ("sus2",),  # not add9: so do Choi's Real Book chords in Harte's notation
-        "4": ("sus4",),  # the fifth, which Band-in-a-Box leaves out, is no harm
-        "sus24": ("sus4", "add9"),
-        "susb9": ("7sus4", "b9"),  # the Phrygian chord, which has a seventh
-        "alt": ("7", "alt"),
-        "67": ("7", "add13"),
-    }
+    table = {"": ("",), "5": ("5",), "sus": ("sus4",), "sus4": ("sus4",), "sus2": ("sus2",), "sus24": ("sus4", "add9")}
+    table |= {"major": ("",), "minor": ("m",), "alt": ("7", "alt"), "67": ("7", "add13"), "+5": ("aug",)}
+    table["5b"] = ("", "b5")  # Band-in-a-Box: the fifth is flat, the third stays major
+    table["2"] = ("sus2",)  # not add9: so do Choi's Real Book chords in Harte's notation
+    table["4"] = ("sus4",)  # the fifth, which Band-in-a-Box leaves out, is no harm
+    table["susb9"] = ("7sus4", "b9")  # the Phrygian chord, which has a seventh
     table |= {name: ("",) for name in _MAJOR if name not in ("ma", "Ma", *_DELTA)}  # "madd9" is minor
     table |= {name: ("maj7",) for name in _DELTA}  # a lone triangle: a major seventh, as most players read it
     table |= {name: ("m",) for name in _MINOR} | {name: ("aug",) for name in _AUGMENTED}
     table |= {name: ("dim",) for name in _DIMINISHED}  # without a 7 a triad, though players often add it
     table |= {name: ("m7b5",) for name in _HALF}
     table |= {m + delta: ("mM7",) for m in _MINOR for delta in _DELTA}
-    table |= {m + plus: ("m", "#5") for m in _MINOR for plus in _AUGMENTED}
     families = {"": "7", "dom": "7", "sus": "7sus4"}
     families |= dict.fromkeys(_MAJOR, "maj7") | dict.fromkeys(_MINOR, "m7") | dict.fromkeys(_HALF, "m7b5")
-    families |= dict.fromkeys(_DIMINISHED, "dim7")
-    families |= dict.fromkeys(_AUGMENTED, "aug7")  # "+9" is a ninth on an augmented triad, not a raised one
+    families |= dict.fromkeys(_DIMINISHED, "dim7") | dict.fromkeys(_AUGMENTED, "aug7")  # "+9": no raised ninth
     for stems, quality in ((_MINOR, "mM7"), (_DIMINISHED, "dimM7"), (_AUGMENTED, "augM7")):
         families |= {stem + major: quality for stem in stems for major in _MAJOR}
     for stem, quality in families.items():
-        table |= {stem + "7": (quality,)} | {stem + top: (quality, top) for top in ("9", "11", "13")}
+        table |= {stem + "7": (quality,)} | {stem + top: (quality, top) for top in _ADDED}
     for stem, quality in (("", "6"), *((m, "6") for m in _MAJOR), *((m, "m6") for m in _MINOR)):
         table |= {stem + "6": (quality,), stem + "69": (quality, "9"), stem + "6/9": (quality, "9")}
     return table
@@ -272,12 +259,12 @@ def _tokens() -> dict[str, tuple[str, ...]]:
     table |= {sign + number: (f"#{number}",) for sign in ("#", "+") for number in ("5", "9", "11")}
     table |= {"b6": ("b13",), "#4": ("#11",)}
     table |= {"add" + name: value for name, value in table.items() if name[0] in "b#"}
-    table |= {"add2": ("add9",), "add4": ("add11",), "add6": ("add13",), "add7": ("add7",)}
+    table |= {"add2": ("add9",), "add4": ("add11",), "add6": ("add6",), "add7": ("add7",)}
     table |= {"add" + top: ("add" + top,) for top in _ADDED} | {top: (top,) for top in _ADDED}
     table |= {add + major + "7": ("M7",) for add in ("", "add") for major in _MAJOR}
     table |= {"+": ("#5",), "aug": ("#5",), "sus": ("sus4",), "sus4": ("sus4",), "sus2": ("sus2",), "alt": ("alt",)}
     table |= {word + number: (f"no{number}",) for word in ("no", "omit") for number in "35"}
-    return table | {"_": ()}  # Impro-Visor's ties chords; nothing that sounds
+    return table | {"_": ()}  # Impro-Visor's trailing mark changes no note
 
 
 _SPELLINGS, _TOKENS = _spellings(), _tokens()
@@ -302,7 +289,7 @@ def _body(root: str, text: str, symbol: str) -> Chord:
     quality, *extensions = _SPELLINGS[start]
     at, inside, bass = len(start), False, ""
     while at < len(text):
-        if text[at] == ("(" if not inside else ")"):
+        if text[at] == (")" if inside else "("):
             inside, at = not inside, at + 1
         elif inside and text[at] in ", ":
             at += 1
@@ -387,11 +374,12 @@ def parse_harte(symbol: str) -> Chord:
     if (short or "") not in _HARTE:
         raise _refusal(symbol, short, f"a shorthand of {', '.join(filter(None, _HARTE))}")
     degrees = {"1"} if listed and not short else set(_body(root, _HARTE[short or ""], symbol).degrees)
-    listed, slash = (listed or "").replace("s", "#"), "1" if slash is None else slash.replace("s", "#")
-    for degree in [*(listed.split(",") if listed else []), slash]:
+    listed = listed.replace("s", "#").split(",") if listed else []
+    slash = "1" if slash is None else slash.replace("s", "#")
+    for degree in [*listed, slash]:
         if not _DEGREE.fullmatch(degree):
             raise _refusal(symbol, degree, "a degree such as b9 or *5")
-    for degree in listed.split(",") if listed else []:
+    for degree in listed:
         degrees = degrees - {degree[1:]} if degree[0] == "*" else degrees | {degree}
     chord = _of_degrees(root, degrees, symbol)
     return dataclasses.replace(chord, bass=_above(root, _semitones(slash.lstrip("*")), "#" not in root))
@@ -401,7 +389,7 @@ def _of_degrees(root: str, degrees: set[str], symbol: str) -> Chord:
     """The quality that explains most of the degrees (a fifth may be missing), with the others as extensions."""
     fitting = [name for name, parts in QUALITIES.items() if set(parts) - {"5"} <= degrees]
     if not fitting:
-        raise _refusal(symbol, ",".join(sorted(degrees)), "a root")
+        raise _refusal(symbol, "*1", "a root")
     quality = max(fitting, key=lambda name: (len(degrees & set(QUALITIES[name])), -len(QUALITIES[name])))
     left = degrees - set(QUALITIES[quality])
     if left & {"13", "b13"}:

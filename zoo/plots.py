@@ -146,6 +146,21 @@ def by_length(curves: dict[str, list[dict]], path: pathlib.Path) -> pathlib.Path
     return save(figure, path)
 
 
+def distributions(kinds: dict[str, dict[str, dict[str, float]]], path: pathlib.Path) -> pathlib.Path:
+    """Shares of values, a panel for each kind, the sides beside each other."""
+    figure = new_figure(4.6 * len(kinds), 3.6)
+    for i, (kind, sides) in enumerate(kinds.items()):
+        axes = figure.add_subplot(1, len(kinds), i + 1)
+        names = list(dict.fromkeys(name for shares in sides.values() for name in shares))
+        for number, (side, shares) in enumerate(sides.items()):
+            places = np.arange(len(names)) + 0.4 * number
+            axes.bar(places, [shares.get(name, 0.0) for name in names], 0.4, label=side)
+        axes.set_xticks(np.arange(len(names)) + 0.2, names, rotation=90, fontsize=8)
+        axes.set(title=kind, ylabel="share")
+        axes.legend()
+    return save(figure, path)
+
+
 def surprise(characters: list[tuple[str, float]], path: pathlib.Path, columns: int = 64, most: float = 8.0):
     """A text with a shade behind each character: how many bits it took, given those before it."""
     from matplotlib import colormaps

@@ -93,7 +93,7 @@ class Run:
         """The same, of symbols."""
         c = task.config
         encoded = {split: task.encoded(self.corpus.split(split)) for split in ("train", "dev")}
-        encoded["train"] = task.encoded(task.training_examples(self.corpus.split("train")))
+        encoded["train"] = task.encoded_for_training(task.training_examples(self.corpus.split("train")))
         train, dev = (streams.write(pieces, self.folder / f"{split}.symbols") for split, pieces in encoded.items())
         rows = streams.fitting_rows(len(train), c.batch_size, c.k2)
         batches = streams.training(train, rows, c.k1, c.k2, c.seed, task.restart)
@@ -208,7 +208,11 @@ class Run:
             "architecture": facts.get("architecture", architecture(model)),
             "parameters": int(model.count_params()),
             "bytes": sum(size for size, _ in files.values()),
-            **{key: list(lines) for key, lines in task.assets.items() if key in ("labels", "languages", "symbols")},
+            **{
+                key: list(lines)
+                for key, lines in task.assets.items()
+                if key in ("labels", "languages", "symbols", "types", "durations", "meters")
+            },
             **({"options": task.options} if task.options else {}),
             "data": {**data, **facts.get("data", {"licence": "that of the data it was trained on"})},
             "metrics": metrics,

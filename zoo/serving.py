@@ -212,9 +212,11 @@ def load(name) -> Model:
     from zoo.clip_model import ClipModel
     from zoo.picture_model import PictureModel
     from zoo.text_generator import TextGenerator
+    from zoo.tune_generator import TuneGenerator
 
     inputs = module.signatures["serving_default"].structured_input_signature[1]
     kinds = {"frames": ClipModel, "image": PictureModel, "features": PictureModel, "prompt": TextGenerator}
+    kinds["bars"] = TuneGenerator
     kind = next((kind for name, kind in kinds.items() if name in inputs), Model)
     return kind(path, card, module)
 

@@ -218,3 +218,29 @@ def language(report: dict) -> None:
     console = Console()
     console.print(Text("a sample, at temperature 0.8", style="bold"))
     console.print(Text(report["_sample"]))
+
+
+def jazz(report: dict) -> None:
+    """What `zoo.tune_likelihood` found."""
+    low, high = report["joint_nats_95"]
+    rows = [
+        ["chord, nats an event", report["chord_nats"]],
+        ["duration given the chord", report["duration_nats"]],
+        ["length of the tune", report["length_nats"]],
+        ["all of it", f"{report['joint_nats']:.4f}  (95%: {low:.4f} to {high:.4f})"],
+        *([f"chord among the best {k}", report[f"chord_top_{k}"]] for k in (1, 3, 5)),
+        ["chords taken for plainer ones", report["plainer"]],
+        ["tunes, events", f"{report['tunes']}, {report['events']}"],
+    ]
+    print_table("likelihood of the tunes", ["measure", "value"], rows)
+    written = report["written"]
+    rows = [
+        ["whole bars", written["full_bars"]],
+        ["end with a cadence", written["cadence"]],
+        ["... by chance", written["cadence_by_chance"]],
+        ["... in the corpus", written["cadence_in_corpus"]],
+        ["longest run of events copied", written["longest_copied"]],
+        ["... median of the tunes", written["longest_copied_median"]],
+        *([f"distance from the corpus: {name}", value] for name, value in written["distances"].items()),
+    ]
+    print_table(f"{written['tunes']} tunes that it wrote, 32 bars each", ["measure", "value"], rows)

@@ -103,6 +103,10 @@ class Task(abc.ABC):
 
         return data.encoded(examples, self.encode)
 
+    def encoded_for_training(self, examples: tf.data.Dataset) -> tf.data.Dataset:
+        """Likewise, of a streamed task's training examples, which may be there several times."""
+        return self.encoded(examples)
+
     @classmethod
     def size(cls, examples: tf.data.Dataset) -> int:
         """Of a split, for the model card."""

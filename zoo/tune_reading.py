@@ -10,7 +10,6 @@ bar: a MusicXML file's pickup is left out if it has no chords, else filled up in
 
 from __future__ import annotations
 
-import importlib
 import json
 import pathlib
 import re
@@ -19,13 +18,12 @@ import warnings
 from collections.abc import Iterable
 from fractions import Fraction
 
-import numpy as np
-
 from zoo import chords
-from zoo.charts import GRID, METER, NO_CHORD, SHARPS, Event, Tune, beats_of, key_of, meter_of, tempo_of
+from zoo.charts import METER, Event, Tune, beats_of, key_of, meter_of, tempo_of
 from zoo.chords import Chord
 from zoo.errors import ZooError, note
 from zoo.files import REPLACEMENT, SPLITS, opened, report_replaced
+from zoo.midi_reading import library, on_grid, read_midi, sequence
 
 SUFFIXES = {"jsonl": (".jsonl", ".jsonl.gz"), "musicxml": (".musicxml", ".xml", ".mxl"), "midi": (".mid", ".midi")}
 LAYOUT = "JSON lines (.jsonl, .jsonl.gz), MusicXML (.musicxml, .xml, .mxl) or MIDI (.mid, .midi)"
@@ -60,14 +58,21 @@ KINDS = {  # music21's names of MusicXML's kinds -> what follows the root
     "suspended-fourth-seventh": "7sus4",
     "power": "5",
 }
-DEGREES = {1: 0, 2: 2, 3: 4, 4: 5, 5: 7, 6: 9, 7: 10, 8: 0, 9: 2, 10: 4, 11: 5, 12: 7, 13: 9}  # MusicXML's seventh is minor
-TEXTS = ("lyrics", "text", "marker", "cue_marker")  # MIDI's events that may hold chord symbols
-END = "end"  # such an event ends the last chord
-TYPES = "|m|dim|aug|sus4|sus2|6|m6|7|maj7|m7|m7b5|dim7|mM7|7sus4|aug7|9|maj9|m9|7b9|7#9".split("|")  # recognised in notes
-ROOT_IN_BASS = 0.2  # of a perfect match's 1
-CHANGE = 0.15  # what another chord must match better, in beats: a passing note is no change
-REST = 0.05  # a silent beat belongs to the chord before it, but many of them don't
-SHORT = 1 / 8  # of a beat; notes that reach so far into it are played late or early
+DEGREES = {
+    1: 0,
+    2: 2,
+    3: 4,
+    4: 5,
+    5: 7,
+    6: 9,
+    7: 10,
+    8: 0,
+    9: 2,
+    10: 4,
+    11: 5,
+    12: 7,
+    13: 9,
+}  # MusicXML's seventh is minor
 
 
 def read(path) -> dict[str, list[Tune]]:
@@ -94,7 +99,9 @@ def read(path) -> dict[str, list[Tune]]:
     splits: dict[str, list[pathlib.Path]] = {}
     for split, names in SPLITS.items():
         for name in names:
-            of_file = [file for file in files if file.parent == path and file.name in (f"{name}.jsonl", f"{name}.jsonl.gz")]
+            of_file = [
+                file for file in files if file.parent == path and file.name in (f"{name}.jsonl", f"{name}.jsonl.gz")
+            ]
             of_folder = [file for file in files if file.relative_to(path).parts[0] == name]
             if of_file[:1] or of_folder:
                 splits.setdefault(split, of_file[:1] or of_folder)
@@ -115,7 +122,7 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     notated = {p.with_suffix("") for p in files if _kind(p) == "musicxml"}
     twice = {p for p in files if _kind(p) == "midi" and p.with_suffix("") in notated}
     if twice:
-        note(f"{path}: {len(twice)} MIDI files have a MusicXML file of the same name beside them, which is read instead")
+        note(f"{path}: {len(twice)} MIDI files beside MusicXML files of the same name; left alone")
     return [p for p in files if p not in twice]
 
 
@@ -169,11 +176,17 @@ def _tune(line: str, where: str, title: str) -> Tune:
         raise ZooError(f'{where}: the chords are no list of some; expected "chords": [["Dm7", 4], ...]')
     for number, pair in enumerate(row["chords"], 1):
         if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
-            raise ZooError(f'{where}: chord {number}, {reprlib.repr(pair)}: expected symbol and beats, such as ["Dm7", 4]')
+            raise ZooError(
+                f'{where}: chord {number}, {reprlib.repr(pair)}: expected symbol and beats, such as ["Dm7", 4]'
+            )
         try:
-            tune.events.append(Event(chords.parse(pair[0]), beats_of(pair[1])))
+            chord = chords.parse(pair[0])
         except ZooError as error:
-            raise ZooError(f"{where}: chord {number}, {reprlib.repr(pair)}: {error}") from None
+            raise ZooError(f"{where}: chord {number}: {error}") from None
+        try:
+            tune.events.append(Event(chord, beats_of(pair[1])))
+        except ZooError as error:
+            raise ZooError(f"{where}: chord {number}, {pair[0]!r}: {error}") from None
     if row.get("bars") is not None:
         _check_bars(tune, row["bars"], where)
     return tune
@@ -184,19 +197,12 @@ def _check_bars(tune: Tune, bars, where: str) -> None:
         raise ZooError(f"{where}: {reprlib.repr(bars)} bars; expected a whole number of them")
     if tune.bars != bars:
         raise ZooError(
-            f"{where}: the chords' {tune.beats} beats are {tune.bars} bars of {tune.meter[0]}/{tune.meter[1]}; expected "
-            f"{bars} bars, as it says, of {tune.bar_beats} quarter notes"
+            f"{where}: the chords' {tune.beats} beats are {tune.bars} bars of {tune.meter[0]}/{tune.meter[1]}; "
+            f"expected {bars} bars, as it says, of {tune.bar_beats} quarter notes"
         )
 
 
 # MusicXML -------------------------------------------------------------------------------------------------------------
-
-
-def _library(name: str, path: pathlib.Path):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ZooError(f"{path}: reading it takes {name}; install it with: pip install recurrent-zoo[music]") from None
 
 
 def read_musicxml(path: pathlib.Path) -> Tune:
@@ -204,7 +210,7 @@ def read_musicxml(path: pathlib.Path) -> Tune:
 
     A key signature without a mode is that of the minor key if the last chord is its tonic, else of the major key.
     """
-    music21 = _library("music21", path)
+    music21 = library("music21", path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -220,7 +226,7 @@ def read_musicxml(path: pathlib.Path) -> Tune:
 
 def _notated(music21, score, path: pathlib.Path) -> Tune:
     symbols = music21.harmony.ChordSymbol
-    part = next((part for part in score.parts if part[symbols].first()), None)
+    part = next((part for part in score.parts if part[symbols].first() is not None), None)
     if part is None:
         raise ZooError(f"{path}: no chord symbols; expected MusicXML with <harmony> elements")
     meters = [meter.ratioString for meter in part[music21.meter.TimeSignature]]
@@ -233,24 +239,41 @@ def _notated(music21, score, path: pathlib.Path) -> Tune:
     except ZooError as error:
         raise ZooError(f"{path}: {error}") from None
     bar = Fraction(4 * meter[0], meter[1])
-    starts = []
-    for measure in measures:
+    starts, begin = [], Fraction()
+    lengths = [_length(music21, measure, measure is measures[-1]) or bar for measure in measures]
+    if lengths[0] < bar and len(measures) > 1:  # a pickup, and in the last bar as much is missing
+        begin = -lengths[0]
+        if lengths[0] + lengths[-1] == bar:
+            lengths[-1] = bar
+    for measure, length in zip(measures, lengths, strict=True):
         for symbol in measure[symbols]:
             where = f"{path}: bar {measure.number}"
-            start = Fraction(measure.offset) + Fraction(symbol.getOffsetInHierarchy(measure))
-            starts.append((_on_grid(start, where), _from_symbol(music21, symbol, where)))
-    end = Fraction(measures[-1].offset) + max(Fraction(measures[-1].highestTime), bar)
-    first = Fraction(measures[1].offset) if len(measures) > 1 else bar
-    shift = 0
-    if first < bar:  # a pickup
-        shift = bar - first if starts[0][0] < first else -first
-    events = _events([(start + shift, chord) for start, chord in starts], _on_grid(end, path) + shift, path)
+            start = begin + Fraction(symbol.getOffsetInHierarchy(measure))
+            starts.append((on_grid(start, where), _from_symbol(music21, symbol, where)))
+        begin += length
+    starts.sort(key=lambda pair: pair[0])
+    end = on_grid(begin, path)
+    if starts[-1][0] >= end:  # behind the last note
+        end = (starts[-1][0] // bar + 1) * bar
+    if starts[0][0] < 0:
+        starts, end = [(start + bar, chord) for start, chord in starts], end + bar
+    events = sequence(starts, end, path)
     about = score.metadata
     title = next(filter(None, (about and about.title, about and about.movementName)), "")
-    title = path.stem if title in ("", music21.defaults.title) else " ".join(title.split())
+    missing = title in ("", path.name, music21.defaults.title)  # music21 makes up one
+    title = path.stem if missing else " ".join(title.split())
     marks = [mark.getQuarterBPM() for mark in score[music21.tempo.MetronomeMark]]
     tempo = next(filter(None, marks), 0)
     return Tune(title, events, meter, _key(music21, part, events[-1].chord), float(tempo))
+
+
+def _length(music21, measure, last: bool) -> Fraction:
+    """Quarter notes of the notes and rests; chord symbols have no duration, hidden rests are behind the tune's end."""
+    signs = [sign for sign in measure[music21.note.GeneralNote] if not isinstance(sign, music21.harmony.Harmony)]
+    if last:
+        signs = [sign for sign in signs if not (sign.isRest and sign.style.hideObjectOnPrint)]
+    ends = (Fraction(sign.getOffsetInHierarchy(measure)) + Fraction(sign.quarterLength) for sign in signs)
+    return max(ends, default=Fraction())
 
 
 def _played(music21, part, path: pathlib.Path):
@@ -269,26 +292,6 @@ def _played(music21, part, path: pathlib.Path):
     return part
 
 
-def _on_grid(place, where) -> Fraction:
-    nearest = Fraction(round(place * GRID), GRID)
-    if abs(nearest - place) > Fraction(1, 1000):
-        raise ZooError(f"{where}: a chord begins or ends off the grid of 1/{GRID} of a quarter note; expected it there")
-    return nearest
-
-
-def _events(starts: list[tuple[Fraction, Chord]], end: Fraction, path: pathlib.Path) -> list[Event]:
-    """Chords that last until the next; what is before the first is N.C.; of several at once the first is taken."""
-    single: dict[Fraction, Chord] = {}
-    for start, chord in sorted(starts, key=lambda pair: pair[0]):
-        single.setdefault(start, chord)
-    if len(single) < len(starts):
-        note(f"{path}: {len(starts) - len(single)} chords begin at the same time as another; left out")
-    if 0 not in single:
-        single = {Fraction(): chords.parse(NO_CHORD), **single}
-    bounds = [*single, end]
-    return [Event(chord, after - start) for (start, chord), after in zip(single.items(), bounds[1:], strict=True)]
-
-
 def _key(music21, part, last: Chord) -> str:
     found = part[music21.key.KeySignature].first()
     if found is None:
@@ -304,9 +307,9 @@ def _key(music21, part, last: Chord) -> str:
 def _from_symbol(music21, symbol, where: str) -> Chord:
     """A chord from a harmony element: by its text, if that says all of it, else by its kind and degrees."""
     if isinstance(symbol, music21.harmony.NoChord):
-        return chords.parse(NO_CHORD)
-    if symbol.root() is None:
-        raise ZooError(f"{where}: a chord symbol without a root; expected one")
+        return chords.parse(chords.NO_CHORD)
+    if not symbol.pitches:
+        raise ZooError(f"{where}: a chord symbol without a root (a function?); expected one with a root")
     root, bass = (pitch.name.replace("-", "b") for pitch in (symbol.root(), symbol.bass() or symbol.root()))
     bass = "" if bass == root else f"/{bass}"
     degrees = []
@@ -346,33 +349,16 @@ def _tails(kind: str, degrees: list[tuple[str, int, int]]) -> list[str]:
         return []
     tail, words = KINDS[kind], []
     plain = [degree for type, degree, alter in degrees if type == "add" and not alter and degree in (9, 11, 13)]
-    top = max(plain, default=0) if tail.endswith("7") and not tail.startswith("aug") else 0
+    top = max(plain, default=0) if re.search(r"(?<!b)(7|9|11)$", tail) else 0
     for type, degree, alter in degrees:
         if type == "subtract":
             words.append(f"no{degree}")
         elif degree == 7:
-            words.insert(0, "maj7" if alter == 1 else "7")
+            words.insert(0, "addmaj7" if alter == 1 else "add7")
         elif alter:
             words.append(("#" * alter or "b" * -alter) + str(degree))
         elif not top:
             words.append(f"add{degree}")
     if top:
-        tail = tail.removesuffix("7") + str(top)
+        tail = re.sub(r"\d+$", str(top), tail)
     return [tail + "".join(words), f"{tail}({','.join(words)})"]
-
-
-# MIDI -----------------------------------------------------------------------------------------------------------------
-
-
-def read_midi(path: pathlib.Path) -> Tune:
-    """The chords of a MIDI file: those that are written in it, or those that sound, changing at beats.
-
-    Lyrics, texts or markers are chord symbols if most of them can be read so; a last one, `end`, is where the last chord
-    ends, else it ends with the file. Drums don't sound.
-    """
-    mido, pretty_midi = _library("mido", path), _library("pretty_midi", path)
-    try:
-        midi = mido.MidiFile(path, clip=True)
-    except Exception as error:
-        raise ZooError(f"{path}: not readable as MIDI: {' '.join(str(error).split())[:200] or 'cut off'}") from None
-    raise NotImplementedError

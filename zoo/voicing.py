@@ -12,14 +12,14 @@ import itertools
 import math
 from fractions import Fraction
 
-from zoo.chords import Chord
 from zoo.charts import Tune
+from zoo.chords import Chord
 
 LOW, HIGH, STRETCH = 52, 72, 75  # E3 to C5 for the piano; up to E flat 5, in which every note is found twice, at need
 CENTRE = 62
 BASS_LOW, BASS_HIGH = 28, 55  # E1 to G3
 BASS_EASY = (31, 48)  # where the line's targets would rather be
-COLOURS = (1, 3, 8, 6, 9, 2, 5)  # semitones above the root, what is altered first: ninths, fifths, thirteenths, elevenths
+COLOURS = (1, 3, 8, 6, 9, 2, 5)  # semitones above the root, altered ones first, elevenths last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +65,11 @@ def pulse(meter: tuple[int, int]) -> Fraction:
 
 def pieces(tune: Tune, start: Fraction, end: Fraction, unit: Fraction) -> list[tuple[Fraction, Fraction]]:
     """A stretch of a tune cut at every `unit` of its bars, counted from each bar's beginning, and at the bar lines."""
-    cuts, bar = [start], start // tune.bar_beats * tune.bar_beats
+    beats = tune.bar_beats
+    counts, bar, cuts = math.ceil(beats / unit), start // beats * beats, [start]
     while bar < end:
-        counts = math.ceil(tune.bar_beats / unit)
         cuts += [cut for i in range(counts) if start < (cut := bar + i * unit) < end]
-        bar += tune.bar_beats
+        bar += beats
     return list(itertools.pairwise([*cuts, end]))
 
 
@@ -90,7 +90,7 @@ def _release(note: Note) -> Fraction:
 
 
 def guide_tones(chord: Chord) -> tuple[int, ...]:
-    """Semitones above the root of the third, or what is suspended for it, and of the seventh or sixth; those there are."""
+    """Semitones above the root of the third, or the note in its place, and of the seventh or sixth, if any."""
     above = _above_root(chord)
     third = next((i for i in (4, 3, 5, 2) if i in above), None)
     seventh = next((i for i in (10, 11, 9) if i in above and i != third), None)
@@ -164,24 +164,22 @@ def _comping(tune: Tune):
 
 
 def _bass(tune: Tune):
-    stretches = [stretch for stretch in spans(tune)]
+    stretches, unit, last = spans(tune), pulse(tune.meter), tune.beats
     targets = _targets([chord for *_, chord in stretches])
-    unit = pulse(tune.meter)
-    for i, (start, end, chord) in enumerate(stretches):
+    for (start, end, chord), pitch, target in zip(stretches, targets, [*targets, None][1:], strict=True):
         if not chord.root:
             continue
-        target = targets[i + 1] if i + 1 < len(targets) else None
-        if i + 1 == len(stretches):  # the tune comes to rest
+        if end == last:  # the tune comes to rest
             cuts = pieces(tune, start, end, tune.bar_beats)
-            line = [targets[i]] * len(cuts)
+            line = [pitch] * len(cuts)
         elif end - start < 2 * unit:
-            cuts, line = [(start, end)], [targets[i]]
+            cuts, line = [(start, end)], [pitch]
         else:
             cuts = pieces(tune, start, end, unit)
-            line = _walk(chord, targets[i], target, len(cuts))
-        for (begin, stop), pitch in zip(cuts, line, strict=True):
+            line = _walk(chord, pitch, target, len(cuts))
+        for (begin, stop), played in zip(cuts, line, strict=True):
             strong = begin == start or begin % tune.bar_beats == 0
-            yield Note(begin, stop, pitch, 86 if strong else 76, "bass")
+            yield Note(begin, stop, played, 86 if strong else 76, "bass")
 
 
 def _targets(chords: list[Chord]) -> list[int | None]:
@@ -191,7 +189,8 @@ def _targets(chords: list[Chord]) -> list[int | None]:
         if not chord.root:
             targets.append(None)
             continue
-        octaves = [p for p in range(BASS_LOW, BASS_HIGH + 1) if p % 12 == chord.pitches[0]]
+        lowest = chord.pitches[0]
+        octaves = [pitch for pitch in range(BASS_LOW, BASS_HIGH + 1) if pitch % 12 == lowest]
         outside = lambda pitch: max(BASS_EASY[0] - pitch, pitch - BASS_EASY[1], 0)
         last = min(octaves, key=lambda pitch, last=last: (abs(pitch - last) + 2 * outside(pitch), pitch))
         targets.append(last)
@@ -199,9 +198,10 @@ def _targets(chords: list[Chord]) -> list[int | None]:
 
 
 def _walk(chord: Chord, start: int, target: int | None, count: int) -> list[int]:
-    """`count` pitches: the chord's bass, chord tones on an arch towards the next target, and a step that leads to it."""
+    """`count` pitches: the chord's bass, chord tones on an arch towards the target, a step that leads to it."""
     line, goal = [start], start if target is None else target
-    tones = [pitch for pitch in range(BASS_LOW, BASS_HIGH + 1) if pitch % 12 in chord.pitches]
+    sounding = set(chord.pitches)
+    tones = [pitch for pitch in range(BASS_LOW, BASS_HIGH + 1) if pitch % 12 in sounding]
     arch = (1 if start <= sum(BASS_EASY) / 2 else -1) * max(0, 7 - abs(goal - start))
     for i in range(1, count):
         if i == count - 1 and target is not None:
@@ -215,6 +215,7 @@ def _walk(chord: Chord, start: int, target: int | None, count: int) -> list[int]
 
 def _approach(chord: Chord, last: int, target: int) -> int:
     """A semitone from the target, or a whole tone if that is in the chord: the one nearest to the note before."""
-    steps = [step for step in (-1, 1, -2, 2) if abs(step) == 1 or (target + step) % 12 in chord.pitches]
+    sounding = chord.pitches
+    steps = [step for step in (-1, 1, -2, 2) if abs(step) == 1 or (target + step) % 12 in sounding]
     near = [pitch for step in steps if BASS_LOW <= (pitch := target + step) <= BASS_HIGH and pitch != last]
     return min(near, key=lambda pitch: abs(pitch - last))

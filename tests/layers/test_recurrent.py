@@ -226,6 +226,62 @@ def test_dropout_equals_keras(name, rate):
 
 
 @every_layer
+@pytest.mark.parametrize("compiled", [None, False], ids=["eager", "graph"])
+def test_weight_dropout_is_one_mask_for_all_rows_and_steps(name, compiled):
+    """Every draw is what the layer gives with some weights of the recurrent kernel zero and the others scaled up."""
+    x, states, weights, mask = problem(name, "holes", "float32")
+    rate = 0.4
+    layer = build(LAYERS[name], weights, weight_dropout=rate, seed=7)
+    seeds = keras.random.SeedGenerator(7)
+    masks = []
+    for _ in range(3):
+        kept = keras.random.dropout(tf.ones_like(weights[1]), rate, seed=seeds).numpy()
+        np.testing.assert_allclose(np.unique(kept), [0, 1 / (1 - rate)], rtol=1e-6)
+        expected = run(build(LAYERS[name], [weights[0], weights[1] * kept, weights[2]]), x, states, mask, True)
+        actual = run(layer, x, states, mask, True, compiled)
+        kernel = 1 + len(states) + 1  # where its gradient is: through the mask, too
+        expected[1][kernel] *= kept
+        assert_close(actual, expected, 2e-5)
+        masks.append(kept)
+    assert (masks[0] != masks[1]).any() and (masks[1] != masks[2]).any()
+
+
+@every_layer
+def test_weight_dropout_of_equal_rows(name):
+    x, _, weights, _ = problem(name, dtype="float32")
+    layer = build(LAYERS[name], weights, weight_dropout=0.5)
+    same = np.repeat(x[:1], 8, 0)
+    found = [layer(same, training=True)[0].numpy() for _ in range(2)]
+    for draw in found:
+        np.testing.assert_allclose(draw, np.repeat(draw[:1], 8, 0), atol=1e-6)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+    assert_close(layer(same)[0], build(LAYERS[name], weights)(same)[0], 1e-6)  # none at inference
+
+
+def test_weight_dropout_keeps_the_mean():
+    """So small that tanh is its argument, the state after two steps is linear in the dropped weights."""
+    x, _, weights, _ = problem("rnn", dtype="float32")
+    x, weights[2] = 1e-2 * x, 0 * weights[2]
+    layer = build(LAYERS["rnn"], weights, weight_dropout=0.5, seed=1)
+    exact = build(LAYERS["rnn"], weights)(x[:, :2])[0].numpy()[:, 1]
+    draws = np.stack([layer(x[:, :2], training=True)[0].numpy()[:, 1] for _ in range(400)])
+    error = draws.std(0) / np.sqrt(len(draws))
+    assert (np.abs(draws.mean(0) - exact) < 4.5 * error + 1e-4 * np.abs(exact)).all()
+    assert (draws.std(0) > 0.05 * np.abs(exact)).all()
+
+
+def test_weight_dropout_is_refused_where_keras_loop_is_taken():
+    x, _, weights, _ = problem("gru", dtype="float32")
+    for options, why in (
+        ({"unroll": True}, "unroll=True"),
+        ({"activation": "relu"}, "the activation is relu, not tanh"),
+    ):
+        layer = build(LAYERS["gru"], weights, weight_dropout=0.3, **options)
+        with pytest.raises(ValueError, match=f"weight_dropout=0.3: expected 0, as .*{why}"):
+            layer(x)
+
+
+@every_layer
 def test_stateful_layer_carries_on(name):
     x, states, weights, _ = problem(name, dtype="float32")
     whole = build(LAYERS[name], weights)(x, training=True)[0]
@@ -241,6 +297,9 @@ def test_config_round_trip(name):
     layer = LAYERS[name](UNITS, return_sequences=True, go_backwards=True, dropout=0.1, recurrent_dropout=0.2)
     copy = LAYERS[name].from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+    copy = LAYERS[name].from_config(LAYERS[name](UNITS, weight_dropout=0.25, recompute=True).get_config())
+    assert (copy.weight_dropout, copy.recompute) == (0.25, True)
+    assert STOCK[name].from_config(LAYERS[name](UNITS).get_config()).units == UNITS  # where they are not set
 
 
 def sequential_classifier(name):

@@ -196,11 +196,58 @@ def test_mixed_precision(cell, bidirectional, policy, tolerance):
     close(np.array(actual, "float32"), expected, tolerance)
 
 
+@every_cell
+@pytest.mark.parametrize("options", [{}, {"residual": True, "layer_norm": True, "dropout": 0.4}], ids=["plain", "full"])
+@pytest.mark.parametrize("units", [UNITS, FEATURES])  # a residual path with a projection, and without
+def test_a_stepper_takes_the_layers_steps(cell, options, units):
+    """The outputs and final states of the whole sequence, step by step, from nothing and from states."""
+    layer = stack(units, depth=2, cell=cell, return_state=True, **options)
+    zeros, step = layer.stepper()
+    states, outputs = zeros(BATCH), []
+    run = tf.function(step)
+    for t in range(TIME):
+        y, states = run(tf.constant(X[:, t]), states)
+        outputs.append(y)
+    expected, last = layer(X)
+    close(np.stack(outputs, 1), expected)
+    assert [state.shape for state in zeros(BATCH)] == [state.shape for state in last]
+    close(np.stack(states), np.stack(last))
+    expected, last = layer(X[:, :1], initial_state=states)
+    y, after = step(tf.constant(X[:, 0]), states)
+    close(y, expected[:, 0])
+    close(np.stack(after), np.stack(last))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "mingru"])
+def test_a_stepper_is_in_float32(cell):
+    layer = stack(UNITS, depth=2, cell=cell, dtype="mixed_bfloat16", return_state=True, residual=True, layer_norm=True)
+    zeros, step = layer.stepper()
+    y, states = step(tf.constant(X[:, 0]), zeros(BATCH))
+    assert {each.dtype for each in (y, *states, *zeros(1))} == {tf.float32}
+    close(y, np.array(layer(X[:, :1])[0][:, 0], "float32"), 0.1)
+
+
+@pytest.mark.parametrize("options", [{"bidirectional": True}, {"pooling": "last"}], ids=str)
+def test_what_has_no_stepper(options):
+    with pytest.raises(ValueError, match="one direction, without pooling"):
+        stack(UNITS, **options).stepper()
+
+
+def test_weight_dropout():
+    """In the layers, in training alone; and there it is part of the configuration."""
+    layer = stack(UNITS, depth=2, weight_dropout=0.5)
+    assert {each.weight_dropout for each in layer.recurrent_layers} == {0.5}
+    assert not np.allclose(layer(X, training=True), layer(X))
+    close(layer(X), stack(UNITS, depth=2)(X))
+    assert RecurrentStack.from_config(layer.get_config()).weight_dropout == 0.5
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"cell": "qrnn"}, "rnn, lstm, gru"),
         ({"cell": "mingru", "recurrent_dropout": 0.1}, "'mingru' has no recurrent dropout"),
+        ({"cell": "lru", "weight_dropout": 0.1}, "'lru' has no recurrent kernel to drop weights of"),
         ({"depth": 0}, "at least 1"),
         ({"pooling": "sum"}, "last, mean, max"),
     ],

@@ -1,0 +1,139 @@
+"""Tunes as rows of integers, for models of chords and durations: what training reads and generation writes.
+
+A row is an event, or the boundary before and after a tune; the columns are `COLUMNS`:
+
+    type      of the chord: 0 boundary, 1 no chord, from 2 on the vocabulary's types
+    root      pitch class; where there is no chord, that of the latest one
+    motion    semitones up from the root before it; 12 where there is none before
+    duration  number of the duration in the vocabulary; 0 for a boundary
+    elapsed   eighth notes of the tune so far, this event included
+    bars      of the whole tune; 0 where that is not known
+    meter     number of the meter in the vocabulary
+    step      events so far, this one included
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+from fractions import Fraction
+
+import numpy as np
+
+from zoo import chord_types, chords
+from zoo.charts import Event, Tune
+
+COLUMNS = ("type", "root", "motion", "duration", "elapsed", "bars", "meter", "step")
+TYPE, ROOT, MOTION, DURATION, ELAPSED, BARS, METER, STEP = range(len(COLUMNS))
+BOUNDARY, NO_CHORD, SPECIAL = 0, 1, 2  # types; the vocabulary's begin at SPECIAL
+NOWHERE = 12  # motion
+UNIT = Fraction(1, 2)  # quarter notes: onsets are brought to this grid
+LEAST = 20  # times that a type or a duration occurs in training, to be in the vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """What a model knows: types of chords (as of `Chord.type`), durations in quarter notes, meters."""
+
+    types: tuple[str, ...]
+    durations: tuple[Fraction, ...]
+    meters: tuple[tuple[int, int], ...]
+
+    @staticmethod
+    def learn(tunes: Iterable[Tune], least: int = LEAST) -> Vocabulary:
+        """Of training tunes: what occurs so often; and what is needed to write down all the others."""
+        tunes = list(tunes)
+        counts = collections.Counter(event.beats for tune in tunes for event in on_grid(tune))
+        durations = {beats for beats, count in counts.items() if count >= least} | {UNIT}
+        meters = collections.Counter(tune.meter for tune in tunes)
+        return Vocabulary(
+            tuple(chord_types.types(tunes, least)), tuple(sorted(durations)), tuple(m for m, _ in meters.most_common())
+        )
+
+    def as_assets(self) -> dict[str, list[str]]:
+        meters = [f"{beats}/{unit}" for beats, unit in self.meters]
+        return {"types": list(self.types), "durations": list(map(str, self.durations)), "meters": meters}
+
+    @staticmethod
+    def from_assets(assets) -> Vocabulary:
+        meters = (tuple(map(int, meter.split("/"))) for meter in assets["meters"])
+        return Vocabulary(tuple(assets["types"]), tuple(map(Fraction, assets["durations"])), tuple(meters))
+
+    def symbols(self) -> list[list[str]]:
+        """Canonical symbols of all chords, `[12][types]`."""
+        return [[chords.of(root, type).symbol for type in self.types] for root in range(12)]
+
+    def rows(self, tune: Tune, bars: int | None = None) -> np.ndarray:
+        """int32 `[1 + events, columns]`, the boundary first. Rare chords become plainer ones, and rare durations
+        several events; the tune's own number of bars is taken if none is given."""
+        meter, bars = self.meter(tune.meter), int(-(-tune.bars // 1)) if bars is None else bars
+        found = [self.boundary(meter, bars)]
+        for event in on_grid(tune):
+            for beats in self._parts(event.beats):
+                found.append(self._row(event.chord, beats, found[-1]))
+        return np.array(found, np.int32)
+
+    def backed_off(self, chord):
+        """The chord, or the most like it of a type that is known."""
+        return chord_types.backed_off(chord, self.types)
+
+    def plainer(self, tune: Tune) -> dict[str, str]:
+        """The symbols in a tune that are taken for plainer ones, and for which."""
+        pairs = {event.chord.symbol: self.backed_off(event.chord) for event in tune.events}
+        return {
+            symbol: chord.symbol for symbol, chord in pairs.items() if chord.symbol != symbol and _differ(symbol, chord)
+        }
+
+    @staticmethod
+    def boundary(meter: int, bars: int) -> list[int]:
+        return [BOUNDARY, 0, NOWHERE, 0, 0, bars, meter, 0]
+
+    def meter(self, meter: tuple[int, int]) -> int:
+        """The number of a meter, or of one with bars of about the same length."""
+        if meter in self.meters:
+            return self.meters.index(meter)
+        length = Fraction(4 * meter[0], meter[1])
+        return min(
+            range(len(self.meters)), key=lambda i: abs(Fraction(4 * self.meters[i][0], self.meters[i][1]) - length)
+        )
+
+    def _parts(self, beats: Fraction):
+        """Durations of the vocabulary that are together as long, the longest first."""
+        while beats > 0:
+            longest = max((d for d in self.durations if d <= beats), default=beats)
+            yield longest
+            beats -= longest
+
+    def _row(self, chord, beats: Fraction, before: list[int]) -> list[int]:
+        elapsed, step = before[ELAPSED] + int(beats / UNIT), before[STEP] + 1
+        rest = [self.durations.index(beats), elapsed, before[BARS], before[METER], step]
+        chord = self.backed_off(chord)
+        if chord.pitch_class < 0:
+            return [NO_CHORD, before[ROOT], NOWHERE, *rest]
+        motion = NOWHERE if before[TYPE] == BOUNDARY else (chord.pitch_class - before[ROOT]) % 12
+        return [SPECIAL + self.types.index(chord.type), chord.pitch_class, motion, *rest]
+
+
+def transposed(rows: np.ndarray, semitones: int) -> np.ndarray:
+    """The same tune in another key."""
+    rows = rows.copy()
+    rows[1:, ROOT] = (rows[1:, ROOT] + semitones) % 12
+    return rows
+
+
+def on_grid(tune: Tune) -> list[Event]:
+    """The events with onsets and end on the grid of eighth notes; one that would have no length is left out."""
+    found, elapsed, begun = [], Fraction(0), Fraction(0)
+    for event in tune.events:
+        elapsed += event.beats
+        end = round(elapsed / UNIT) * UNIT
+        if end > begun:
+            found.append(Event(event.chord, end - begun))
+            begun = end
+    return found
+
+
+def _differ(symbol: str, chord) -> bool:
+    """Whether it is not only spelled otherwise."""
+    return chords.parse(symbol).type != chord.type
