@@ -332,12 +332,10 @@ def test_going_on_from_a_state():
     np.testing.assert_allclose(whole.log_probabilities, first.log_probabilities + rest.log_probabilities, rtol=1e-5)
     np.testing.assert_allclose(whole.state["h"], rest.state["h"], rtol=1e-5)
     assert (whole.tokens.numpy() == END).any()
-    state, token, drawn = toy_state(context), START, []
-    for first, length in ((0, 3), (3, 1), (4, 6), (0, 10)):  # one seed: the numbers of the steps decide
-        part = decoding.sample(step, state, token, None, length, 9, 0.9, 3, 0.95, tf.constant(first))
-        state, token = (toy_state(context), START) if first == 4 else (part.state, part.tokens[:, -1])
-        drawn.append(part.tokens)
-    np.testing.assert_array_equal(drawn.pop(), np.concatenate(drawn[:3], 1))
+    draw = lambda state, token, length, first: decoding.sample(step, state, token, None, length, 9, 0.9, 3, 0.95, first)
+    whole, first = (draw(toy_state(context), START, length, 0) for length in (10, 4))
+    rest = draw(first.state, first.tokens[:, -1], 6, tf.constant(4))  # one seed for both: a step's number decides
+    np.testing.assert_array_equal(whole.tokens, np.concatenate([first.tokens, rest.tokens], 1))
 
 
 def test_half_precision():

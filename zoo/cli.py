@@ -1,4 +1,4 @@
-"""The command line: `zoo train|evaluate|export|predict|tune|list|bench|demo`.
+"""The command line: `zoo train|evaluate|export|predict|generate|tune|list|bench|demo`.
 
 TensorFlow is imported by the verbs that need it, so `zoo --help` and `zoo list` answer at once.
 """
@@ -86,6 +86,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--attention", type=pathlib.Path, help="a picture (.png) of what a model with attention looked at")
     sub.add_argument("--beam-width", type=int, help="translation, captioning: hypotheses that the search keeps")
     sub.add_argument("--max-length", type=int, help="translation, captioning: the longest answer, in the model's units")
+    sub = verb("generate", _generate, "write with a generator: text, or a tune with its files", data=False)
+    sub.add_argument("--prompt", default="", help='what it begins with: text, or chords such as "Dm7:4 G7:4"')
+    sub.add_argument("--model", help="a path; none: the newest shipped model of the task")
+    sub.add_argument("--length", type=int, help="characters, or events, after the prompt")
+    sub.add_argument("--bars", type=int, help="jazz: bars of the whole tune")
+    sub.add_argument("--meter", help="jazz: such as 3/4")
+    sub.add_argument("--temperature", type=float, help="0: the most probable; 1: as the model has it (0.8)")
+    sub.add_argument("--top-k", type=int, help="draw from so many of the most probable only")
+    sub.add_argument("--top-p", type=float, help="draw from the fewest that have this probability together")
+    sub.add_argument("--seed", type=int, help="the same one gives the same again")
+    sub.add_argument(
+        "--out", type=pathlib.Path, help="a file for the text; jazz: a name for the files, without an ending"
+    )
+    sub.add_argument("--swing", action="store_true", help="jazz: swing the eighth notes")
+    sub.add_argument("--tempo", type=float, help="jazz: quarter notes a minute")
     sub = verb("tune", _tune, "search for a better configuration with keras-tuner")
     configuration(sub)
     sub.add_argument("--tuner", default="hyperband", help="hyperband, random or bayesian")
@@ -192,6 +207,16 @@ def _predict(arguments) -> None:
                     print(json.dumps(answer, ensure_ascii=False))
             sys.stdout.flush()
             chunk = list(itertools.islice(lines, 256))
+
+
+def _generate(arguments) -> None:
+    find_entry(arguments.task)
+    model = _load(arguments.model or arguments.task)
+    if model.card["task"] != arguments.task:
+        raise ZooError(f"{arguments.model}: a model for {model.card['task']}, not for {arguments.task}")
+    from zoo import generating
+
+    generating.generate(model, arguments)
 
 
 def _options(model, **values) -> dict[str, int]:

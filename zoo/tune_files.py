@@ -193,7 +193,9 @@ def read_midi(path: pathlib.Path) -> Tune:
     mido = _music("mido")
     try:
         midi = mido.MidiFile(path, charset="utf-8")
-    except (EOFError, ValueError, LookupError) as error:
+    except (EOFError, ValueError, LookupError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # mido's own has none
+            raise
         raise ZooError(f"{path}: not a MIDI file that can be read: {error}") from None
     title, key, meter, tempo, end, tick, onsets = "", "", (4, 4), 0.0, None, 0, []
     for message in midi.tracks[0]:

@@ -76,7 +76,7 @@ class TuneGenerator(Model):
         """What the signature `read` tells of each tune's rows after the first."""
         import tensorflow as tf
 
-        longest = max(map(len, rows)) - 1
+        longest = max(1, max(map(len, rows)) - 1)  # a loop over no steps has no last one
         after = np.full([len(rows), longest, rows[0].shape[1]], -1, np.int32)
         for i, tune in enumerate(rows):
             after[i, : len(tune) - 1] = tune[1:]

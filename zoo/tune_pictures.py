@@ -92,7 +92,7 @@ def _bar(
     dots += [(at(i * unit) + 0.02, base + 0.17) for i in range(math.ceil(1 / unit - 1e-9))]
     held = chords[0][0] if chords else 1
     if held:
-        lines.append(([(at(0), base - 0.07), (at(held) - 2 * GAP, base - 0.07)], 2, PALE))
+        lines.append(([(at(0), base - 0.07), (max(at(0), at(held) - GAP), base - 0.07)], 2, PALE))
     pieces = [_pieces(chord) for _, chord in chords]
     size, places = layout([place for place, _ in chords], [_wide(symbol) for symbol in pieces])
     for (place, _), symbol, (x, raised) in zip(chords, pieces, places, strict=True):

@@ -16,7 +16,7 @@ from zoo.chords import Chord
 ALIKE = 90  # per cent of two titles' characters; of shorter titles than this many, all:
 LONG = 8
 GRAM, SHARED = 8, 0.7  # chords in a row, and what share of these two progressions may have in common
-SOME = 0.3  # enough where one title is about part of the other ("Bebop Lives (Boplicity)")
+SOME = 0.3  # enough where one title is about part of the other
 FEW = 8  # runs of as many chords, below which that is nothing remarkable
 ARTICLES = "the|a|an|el|la|le|les|il|o|os"
 
@@ -24,8 +24,8 @@ ARTICLES = "the|a|an|el|la|le|les|il|o|os"
 def normalised(title: str) -> str:
     """A title in lower-case letters and digits, without what tells versions apart.
 
-    >>> normalised("Girl From Ipanema, The (Bossa) - A. C. Jobim")
-    'girlfromipanema'
+    >>> normalised("Walk Along the Sea, A (Bossa) - A. Composer")
+    'walkalongthesea'
     """
     text = unicodedata.normalize("NFKD", title.replace("ß", "ss")).encode("ascii", "ignore").decode().lower()
     text = re.sub(r"\.(mgu|sgu|mg\d|sg\d|ls|mxl|txt|xlab)$", "", text.strip())
@@ -50,7 +50,7 @@ def family(chord: Chord) -> str:
     """A coarse type, on which versions of a tune mostly agree: M, m, 7 (sus too), dim, m7b5."""
     quality = chord.quality
     if quality.startswith("dim") or quality == "m7b5":
-        return quality[:3]
+        return "m7b5" if quality == "m7b5" else "dim"
     if quality.startswith("m") and not quality.startswith("maj"):
         return "m"
     return "7" if quality.startswith(("7", "aug7", "sus")) else "M"

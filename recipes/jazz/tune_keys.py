@@ -51,7 +51,7 @@ class Keys:
         parts, scores = _parts(tune), {}
         for minor, counters in self.counts.items():
             for tonic in range(12):
-                scores[tonic, minor] = math.log(self.modes[minor] / self.modes.total())
+                scores[tonic, minor] = math.log((self.modes[minor] + 1) / (self.modes.total() + 2))
                 for counter, some, weight in zip(
                     counters, (parts, parts[-1:], parts[:1]), (WEIGHT, 1, FIRST), strict=True
                 ):

@@ -251,7 +251,7 @@ def test_auxiliaries_take_the_right_form(corpus):
     for match in re.finditer(r"\b(?:am|is|are) (?:not )?([a-z]+ing)\b", text):
         assert match[1] not in {"loving", "knowing", "having", "wanting", "needing", "hating"}, match[0]
         counts["be"] += 1
-    assert min(counts.values()) > 20 and len(counts) == 8, counts
+    assert min(counts.values()) > 10 and len(counts) == 8, counts
     assert not re.search(r"\b(have|has) (not )?(saw|took|stole|sang|broke|hid|forgot|knew|fell|rose)\b", text)
 
 
