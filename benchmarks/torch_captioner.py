@@ -52,7 +52,8 @@ def weights(model) -> dict[str, np.ndarray]:
 def seen(eye) -> tuple[str, list[list[np.ndarray]]]:
     """A `zoo.layers.grids.GridEncoder` as `torch_eyes.eye` takes it: the network's name, weights layer by layer."""
     found = []
-    for layer in eye.base.layers if eye.base else eye.convolutions:
+    own = [layer for pair in zip(eye.convolutions, eye.norms, strict=True) for layer in pair]
+    for layer in eye.base.layers if eye.base else own:
         values = layer.get_weights()
         if values and values[0].ndim == 4:
             depthwise = type(layer).__name__ == "DepthwiseConv2D"  # Keras stays out of the peer's process

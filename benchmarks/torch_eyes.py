@@ -13,10 +13,11 @@ def eye(kind: str, arrays) -> nn.Module:
     """The network "MobileNetV2", frozen, or "conv", with weights from `torch_captioner.seen`: uint8 `[batch, height,
     width, 3]` -> `[batch, places, features]`."""
     made = MobileNet() if kind == "MobileNetV2" else Convolutions(arrays)
-    parts = [part for part in made.modules() if isinstance(part, nn.Conv2d)]
-    for part, (kernel, bias) in zip(parts, arrays, strict=True):
-        part.weight.data.copy_(torch.as_tensor(kernel))
-        part.bias.data.copy_(torch.as_tensor(bias))
+    parts = [part for part in made.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))]
+    for part, values in zip(parts, arrays, strict=True):
+        own = [part.weight, part.bias, *part.buffers()]
+        for mine, value in zip((tensor for tensor in own if tensor is not None), values, strict=False):
+            mine.data.copy_(torch.as_tensor(value))  # batch normalisation also counts batches
     if kind == "MobileNetV2":
         made.eval().requires_grad_(False)
     return made.to(memory_format=torch.channels_last)
@@ -68,21 +69,21 @@ class MobileNet(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """The zoo's own: of pixels and their coordinates, each convolution with stride 2."""
+    """The zoo's own: of pixels and their coordinates, each convolution with stride 2 and batch normalisation."""
 
     def __init__(self, arrays):
         super().__init__()
-        shapes = [kernel.shape for kernel, _ in arrays]
-        self.layers = nn.ModuleList(Convolution(before, after, size, 2) for after, before, size, _ in shapes)
+        layers = []
+        for after, before, size, _ in (kernel.shape for kernel, *_ in arrays[::2]):
+            layers += [Convolution(before, after, size, 2, bias=False), nn.BatchNorm2d(after, 1e-3, 0.05), nn.ReLU()]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, pictures):
         x = pixels(pictures)
         rows, columns = (torch.linspace(-1, 1, size) for size in x.shape[2:])
         where = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(len(x), -1, -1, -1)
         x = torch.cat([x, where], 1)
-        for layer in self.layers:
-            x = layer(x).relu()
-        return places(x)
+        return places(self.layers(x))
 
 
 def pixels(pictures):

@@ -280,7 +280,7 @@ def test_a_step_trains_all_but_a_frozen_eye(seeing):
     model.fit({**INPUTS, "source": pictures}, by_time(TRUTH), batch_size=2, verbose=0)
     eyes = {w.path for w in model.eye.weights}
     changed = {w.path for w in model.weights if not np.array_equal(w.numpy(), before[w.path])}
-    assert len(eyes) == len(model.eye.weights) == (54 if model.eye.network else 4)
+    assert len(eyes) == len(model.eye.weights) == (54 if model.eye.network else 10)
     assert changed & eyes == (set() if model.eye.frozen else eyes)
     assert {"captioner/positions", "captioner/bias"} <= changed
     assert any(path.endswith("target_embedding/embeddings") for path in changed)

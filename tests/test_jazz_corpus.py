@@ -129,13 +129,14 @@ def test_the_corpus_is_written_so_that_the_zoo_reads_it(module, tmp_path, capsys
         row["chords"] = ticks(30 + i, 1920)
     ewld = {"title": "Open", "meters": [[0, "4/4"]], "key": [-1, "minor"], "chords": ticks(50, 1920)}
     ewld["bar_starts"] = [1920 * i for i in range(24)]
+    late = {**ewld, "title": "Late", "bar_starts": [0, *(480 + 1920 * i for i in range(24))]}
     improvisor = {"id": "changes/GreenWall.ls", "title": "", "key": -3, "meter": [4, 4], "chords": ticks(51, 480)}
     twice = {**improvisor, "title": "Green Wall", "chords": [[f"{c}", n] for c, n in ticks(51, 480)]}
     for name, rows in {
         "choi_realbook/jazz_xlab": choi,
         "jcpc/jcpc": jcpc,
         "jht/jht_tunes": jht,
-        "openewld/openewld": [ewld, {**ewld, "title": "Late", "bar_starts": [0, 480, *ewld["bar_starts"][1:-1]]}],
+        "openewld/openewld": [ewld, late],
         "improvisor_solos/leadsheets_with_solos": [improvisor, twice],
     }.items():
         write(tmp_path / "in" / f"{name}.jsonl.gz", rows)

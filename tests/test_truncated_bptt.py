@@ -29,8 +29,8 @@ class Letters(training.TruncatedBPTT):
         self.embedding.build(None)
         self.stack.build((None, None, WIDTH))
         self.out.build((None, None, UNITS))
-        for weight in self.trainable_weights:
-            weight.assign(np.random.default_rng(len(weight.path)).normal(0, 0.5, weight.shape))
+        for i, weight in enumerate(self.trainable_weights):
+            weight.assign(np.random.default_rng(i).normal(0, 0.5, weight.shape))
         self.carry([UNITS] * len(self.stack.stepper()[0](1)))
 
     def inputs_of(self, symbols, begin):

@@ -39,7 +39,7 @@ from tasks.corpora.scene_sentences import (
 __all__ = ["Scene", "Scenes", "Thing", "describes", "draw", "is_scene", "write"]
 
 SEED = 2024
-SIZES = {"train": 2_000, "validation": 200, "test": 300}
+SIZES = {"train": 6_000, "validation": 200, "test": 300}
 SIZE = 48  # of the picture, in pixels
 HELD_OUT = (  # each in turn is in a test picture
     ("red", "star"),
@@ -194,8 +194,8 @@ def draw(scene: Scene) -> np.ndarray:
 class Scenes(tfds.core.GeneratorBasedBuilder):
     """Pictures of coloured shapes, with five sentences each. The name holds the scene: see `describes`."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.0.0": "First release.", "1.1.0": "6,000 scenes to train on, in place of 2,000."}
 
     def _info(self) -> tfds.core.DatasetInfo:
         image = tfds.features.Image(shape=(SIZE, SIZE, 3), encoding_format="png")

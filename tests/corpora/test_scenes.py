@@ -56,7 +56,7 @@ def test_every_build_is_the_same_in_every_process(corpus):
 
 
 def test_sizes_and_types(corpus):
-    assert {split: len(found) for split, found in corpus.items()} == {"train": 2000, "validation": 200, "test": 300}
+    assert {split: len(found) for split, found in corpus.items()} == {"train": 6000, "validation": 200, "test": 300}
     for split, found in corpus.items():
         assert [name.split()[0] for name, *_ in found] == [f"{split}-{i:04}" for i in range(len(found))]
         assert all(image.shape == (48, 48, 3) and image.dtype == np.uint8 for _, image, _ in found)

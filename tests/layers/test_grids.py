@@ -21,19 +21,21 @@ def built(size=SIZE, **options):
 @pytest.fixture(scope="module")
 def encoder():
     encoder = built(filters=FILTERS)
-    for weight in encoder.weights:  # biases too
+    for weight in encoder.weights:  # statistics too
         weight.assign(weight + 0.1 * keras.random.normal(weight.shape))
     return encoder
 
 
-def convolved(x, kernel, bias):
-    """A convolution with stride 2 of `[height, width, channels]`, zeros around it as TensorFlow has them; ReLU."""
+def convolved(x, kernel, gamma, beta, mean, variance):
+    """A convolution with stride 2 of `[height, width, channels]`, zeros around it as TensorFlow has them; batch
+    normalisation by these statistics; ReLU."""
     size = len(kernel)
     short = [max(0, (-(-n // 2) - 1) * 2 + size - n) for n in x.shape[:2]]
     padded = np.pad(x, [(n // 2, n - n // 2) for n in short] + [(0, 0)])
     rows, columns = (-(-n // 2) for n in x.shape[:2])
     at = lambda i, j: np.tensordot(padded[2 * i : 2 * i + size, 2 * j : 2 * j + size], kernel, 3)
-    return np.maximum([[at(i, j) + bias for j in range(columns)] for i in range(rows)], 0)
+    found = np.array([[at(i, j) for j in range(columns)] for i in range(rows)])
+    return np.maximum((found - mean) / np.sqrt(variance + 1e-3) * gamma + beta, 0)
 
 
 def test_equals_numpy(encoder):
@@ -44,8 +46,8 @@ def test_equals_numpy(encoder):
     assert encoder.grid == (3, 3) and found.shape == encoder.compute_output_shape(PIXELS.shape) == (2, 9, 6)
     for picture, vectors in zip(PIXELS.astype(float), found, strict=True):
         x = np.dstack([picture / 127.5 - 1, down, right])
-        for layer in encoder.convolutions:
-            x = convolved(x, layer.kernel.numpy().astype(float), layer.bias.numpy())
+        for layer, norm in zip(encoder.convolutions, encoder.norms, strict=True):
+            x = convolved(x, layer.kernel.numpy().astype(float), *norm.get_weights())
         np.testing.assert_allclose(vectors, x.reshape(9, 6), rtol=1e-4, atol=1e-5)
 
 
@@ -93,7 +95,7 @@ def test_all_of_it_is_trained(encoder):
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(encoder(PIXELS, training=True) ** 2)
     gradients = tape.gradient(total, encoder.trainable_variables)
-    assert len(gradients) == 2 * len(FILTERS) and all(np.any(g) for g in gradients)
+    assert len(gradients) == 3 * len(FILTERS) and all(np.any(g) for g in gradients)
 
 
 def test_configuration_there_and_back(encoder):

@@ -7,14 +7,17 @@ from keras import ops
 
 from zoo.layers.frames import network as application_network
 
+MOMENTUM = 0.95  # of the statistics: trainings are short
+
 
 @keras.saving.register_keras_serializable("zoo")
 class GridEncoder(keras.layers.Layer):
     """A convolutional network without its top: a vector for each place of a picture (Xu et al. 2015).
 
     Args:
-        filters: of the built-in network's convolutions, each of which halves the picture. It is told where a place is
-            by two channels of coordinates (Liu et al. 2018): a sentence says "left" and "above".
+        filters: of the built-in network's convolutions, each of which halves the picture, with batch normalisation
+            after it. It is told where a place is by two channels of coordinates (Liu et al. 2018): a sentence says
+            "left" and "above".
         network: in place of the built-in one, a network of `keras.applications`.
         weights: of that network: None, "imagenet", or a file, as `keras.applications` takes them.
         trainable: False freezes that network.
@@ -29,7 +32,7 @@ class GridEncoder(keras.layers.Layer):
     def __init__(self, filters=(32, 64, 128), network=None, weights=None, trainable=True, **kwargs):
         super().__init__(**kwargs)
         self.filters, self.network, self.given_weights, self.frozen = tuple(filters), network, weights, not trainable
-        self.base, self.convolutions, self.grid = None, [], None
+        self.base, self.convolutions, self.norms, self.grid = None, [], [], None
 
     def build(self, input_shape):
         shape = (None, *input_shape[1:3], 3)
@@ -38,7 +41,7 @@ class GridEncoder(keras.layers.Layer):
             self.base, self._preprocess = application_network(*options)
             shape = self.base.output_shape
         else:
-            options = dict(strides=2, padding="same", activation="relu", kernel_initializer="he_normal")
+            options = dict(strides=2, padding="same", use_bias=False, kernel_initializer="he_normal")
             shape = (*shape[:3], 5)
             for i, filters in enumerate(self.filters):
                 name = f"convolution_{i}"
@@ -46,6 +49,9 @@ class GridEncoder(keras.layers.Layer):
                 layer.build(shape)
                 self.convolutions.append(layer)
                 shape = layer.compute_output_shape(shape)
+                norm = keras.layers.BatchNormalization(momentum=MOMENTUM, name=f"norm_{i}", dtype=self.dtype_policy)
+                norm.build(shape)
+                self.norms.append(norm)
         self.grid, self.features = tuple(shape[1:3]), shape[3]
 
     def call(self, pictures, training=False):
@@ -57,8 +63,8 @@ class GridEncoder(keras.layers.Layer):
             y, z = ops.meshgrid(ops.linspace(-1.0, 1.0, rows), ops.linspace(-1.0, 1.0, columns), indexing="ij")
             places = ops.broadcast_to(ops.stack([y, z], -1), (batch, rows, columns, 2))
             x = ops.concatenate([x / 127.5 - 1.0, places], -1)
-            for convolution in self.convolutions:
-                x = convolution(x)
+            for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+                x = ops.relu(norm(convolution(x), training=training and not self.frozen))
         return ops.reshape(x, (-1, self.grid[0] * self.grid[1], self.features))
 
     def compute_output_shape(self, input_shape):
