@@ -98,6 +98,7 @@ class Jazz(Task):
     def encoded(self, examples, copies: int = 1):
         """Rows of tunes, one by one; of `copies`, each in another order and, if keys are not told, in another key."""
         rows = [self.vocabulary.rows(tune) for tune in tune_examples.tunes(examples, self.config.keys == "tonic")]
+        rows = [row for row in rows if len(row) > 1]  # of a tune without events nothing is to be learnt
         draw, whole = np.random.default_rng(self.config.seed), self.config.keys == "all"
         shifts = draw.permuted(np.tile(np.arange(12), (len(rows), 1)), axis=1)
 
@@ -181,8 +182,9 @@ class Jazz(Task):
 
     @classmethod
     def evaluate(cls, model, examples, progress=None, train=None):
-        known = tune_examples.tunes(train) if train else []
-        return tune_likelihood.report(model, tune_examples.tunes(examples), known, progress)
+        in_c = model.card["training"]["config"]["keys"] == "tonic"
+        known = tune_examples.tunes(train, in_c) if train else []
+        return tune_likelihood.report(model, tune_examples.tunes(examples, in_c), known, progress)
 
     @classmethod
     def show(cls, report):

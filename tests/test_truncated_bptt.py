@@ -366,10 +366,11 @@ def fit(folder, options):
     return model, state, said
 
 
-@pytest.mark.parametrize(("after", "k1", "cell", "depth"), [(3, 4, "lstm", 2), (4, 2, "rnn", 1), (6, 2, "gru", 1)])
+@pytest.mark.parametrize(("after", "k1", "cell", "depth"), [(3, 4, "lstm", 2), (4, 2, "gru", 1)])
 def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch, after, k1, cell, depth):
-    """In an epoch, at its end, and in the next: weights, the states carried, dropout's draws and the scores."""
+    """In an epoch, and at its end: weights, the states carried, dropout's draws and the scores."""
     options = dict(k1=k1, cell=cell, depth=depth, dropout=0.2, weight_dropout=0.3)
+    monkeypatch.setattr(training.plots, "learning_curves", lambda *_: None)  # takes longer than all else
     save, saved = training.Checkpoint.save, itertools.count(1)
 
     def counted(self, state):

@@ -3,7 +3,7 @@
 A row is an event, or the boundary before and after a tune; the columns are `COLUMNS`:
 
     type      of the chord: 0 boundary, 1 no chord, from 2 on the vocabulary's types
-    root      pitch class; where there is no chord, that of the latest one
+    root      pitch class; where there is no chord, that of the latest one; 12 before the first one
     motion    semitones up from the root before it; 12 where there is none before
     duration  number of the duration in the vocabulary; 0 for a boundary
     elapsed   eighth notes of the tune so far, this event included
@@ -22,12 +22,13 @@ from fractions import Fraction
 import numpy as np
 
 from zoo import chord_types, chords
+from zoo.charts import METER as METER_4_4
 from zoo.charts import Event, Tune
 
 COLUMNS = ("type", "root", "motion", "duration", "elapsed", "bars", "meter", "step")
 TYPE, ROOT, MOTION, DURATION, ELAPSED, BARS, METER, STEP = range(len(COLUMNS))
 BOUNDARY, NO_CHORD, SPECIAL = 0, 1, 2  # types; the vocabulary's begin at SPECIAL
-NOWHERE = 12  # motion
+NOWHERE = 12  # root and motion
 UNIT = Fraction(1, 2)  # quarter notes: onsets are brought to this grid
 LEAST = 20  # times that a type or a duration occurs in training, to be in the vocabulary
 
@@ -46,10 +47,9 @@ class Vocabulary:
         tunes = list(tunes)
         counts = collections.Counter(event.beats for tune in tunes for event in on_grid(tune))
         durations = {beats for beats, count in counts.items() if count >= least} | {UNIT}
-        meters = collections.Counter(tune.meter for tune in tunes)
-        return Vocabulary(
-            tuple(chord_types.types(tunes, least)), tuple(sorted(durations)), tuple(m for m, _ in meters.most_common())
-        )
+        meters = collections.Counter(t.meter for t in tunes if (t.bar_beats / UNIT).denominator == 1)  # not 5/16
+        known = tuple(meter for meter, _ in meters.most_common()) or (METER_4_4,)
+        return Vocabulary(tuple(chord_types.types(tunes, least)), tuple(sorted(durations)), known)
 
     def as_assets(self) -> dict[str, list[str]]:
         meters = [f"{beats}/{unit}" for beats, unit in self.meters]
@@ -87,7 +87,7 @@ class Vocabulary:
 
     @staticmethod
     def boundary(meter: int, bars: int) -> list[int]:
-        return [BOUNDARY, 0, NOWHERE, 0, 0, bars, meter, 0]
+        return [BOUNDARY, NOWHERE, NOWHERE, 0, 0, bars, meter, 0]
 
     def meter(self, meter: tuple[int, int]) -> int:
         """The number of a meter, or of one with bars of about the same length."""
@@ -111,14 +111,14 @@ class Vocabulary:
         chord = self.backed_off(chord)
         if chord.pitch_class < 0:
             return [NO_CHORD, before[ROOT], NOWHERE, *rest]
-        motion = NOWHERE if before[TYPE] == BOUNDARY else (chord.pitch_class - before[ROOT]) % 12
+        motion = NOWHERE if before[ROOT] == NOWHERE else (chord.pitch_class - before[ROOT]) % 12
         return [SPECIAL + self.types.index(chord.type), chord.pitch_class, motion, *rest]
 
 
 def transposed(rows: np.ndarray, semitones: int) -> np.ndarray:
     """The same tune in another key."""
-    rows = rows.copy()
-    rows[1:, ROOT] = (rows[1:, ROOT] + semitones) % 12
+    rows, roots = rows.copy(), rows[:, ROOT]
+    rows[:, ROOT] = np.where(roots == NOWHERE, NOWHERE, (roots + semitones) % 12)
     return rows
 
 

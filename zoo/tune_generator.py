@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +11,7 @@ import numpy as np
 from zoo import charts
 from zoo.charts import Event, Tune
 from zoo.errors import ZooError, note
-from zoo.events import BARS, METER, Vocabulary
+from zoo.events import BARS, METER, Vocabulary, on_grid
 from zoo.serving import Model
 
 LONGEST = 1_024  # events that are written at most, where nothing says how many
@@ -34,7 +35,7 @@ class TuneGenerator(Model):
             bars: of the whole tune, which then has just so many, full; None: as the model likes.
             temperature, top_k, top_p: of chords and of durations; as of `zoo.decoding.choose`.
             seed: a whole number; the same one gives the same tune. None: another one each time.
-            meter: such as (3, 4); None: that of the prompt, or 4/4.
+            meter: such as (3, 4); None: that of the prompt if it is a `Tune`; or 4/4, or the model's commonest.
 
         Raises:
             ZooError: an option is out of range, the prompt is none, or it is longer than the tune is to be.
@@ -89,19 +90,22 @@ class TuneGenerator(Model):
         return [{name: value[i, : steps[i]] for name, value in found.items()} for i in range(len(rows))]
 
     def _tune(self, prompt, meter) -> Tune:
+        known = self.vocabulary.meters
+        if meter is not None:
+            meter = charts.meter_of(meter)
         if isinstance(prompt, Tune):
-            tune = prompt
+            tune = prompt if meter is None else dataclasses.replace(prompt, meter=meter)
         else:
-            meter = charts.METER if meter is None else charts.meter_of(list(meter))
+            meter = meter or (charts.METER if charts.METER in known else known[0])
             if isinstance(prompt, (str, bytes)):
                 text = prompt.decode("utf-8", "replace") if isinstance(prompt, bytes) else prompt
                 prompt = charts.parse_prompt(text, meter)
             if not isinstance(prompt, Iterable) or not all(isinstance(event, Event) for event in prompt):
                 raise ZooError(f"prompt: expected text such as 'Dm7:4 G7:4', a Tune or Events; got {prompt!r:.60}")
             tune = Tune("", list(prompt), meter)
-        if tune.meter not in self.vocabulary.meters:
-            known = ", ".join(f"{beats}/{unit}" for beats, unit in self.vocabulary.meters)
-            raise ZooError(f"meter {tune.meter[0]}/{tune.meter[1]}: this model knows {known}")
+        if tune.meter not in known:
+            names = ", ".join(f"{beats}/{unit}" for beats, unit in known)
+            raise ZooError(f"meter {tune.meter[0]}/{tune.meter[1]}: this model knows {names}")
         plainer = self.vocabulary.plainer(tune)
         if plainer:
             note(", ".join(f"{symbol} is read as {read}" for symbol, read in plainer.items()))
@@ -143,6 +147,8 @@ class TuneSession:
         if len(rows):
             self._session.call("read", rows=tf.constant(rows[None]))
         self.ended = bool(total) and tune.beats >= total * tune.bar_beats
+        # A prompt that ends off the grid: what comes next begins there, and ends on the grid.
+        self._off = sum(event.beats for event in on_grid(tune)) - tune.beats
 
     def stream(self, length=None, temperature=1.0, top_k=0, top_p=1.0, seed=None) -> Iterator[Event]:
         """Events, until the tune is over or `length` are drawn; options as of `TuneGenerator.generate`."""
@@ -157,8 +163,16 @@ class TuneSession:
                 found = self._session.draw(min(PIECE, left), options)
                 left -= PIECE
                 count, self.ended = int(found["count"][0]), bool(found["ended"][0])
-                for symbol, beats in zip(found["chords"][0][:count], found["beats"][0][:count], strict=True):
-                    self.events.append(Event(charts.chords.parse(symbol.decode()), charts.beats_of(float(beats))))
-                    yield self.events[-1]
+                fresh = [
+                    Event(charts.chords.parse(symbol.decode()), charts.beats_of(float(beats)))
+                    for symbol, beats in zip(found["chords"][0][:count], found["beats"][0][:count], strict=True)
+                ]
+                if self._off > 0 and not fresh:  # too little is left of the tune for another chord
+                    fresh.append(Event(self.events[-1].chord, 0))
+                if fresh:
+                    fresh[0].beats += self._off
+                    self._off = 0
+                self.events += fresh  # all of them, whether they are taken or not: the state has gone on
+                yield from fresh
 
         return events()

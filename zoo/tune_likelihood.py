@@ -24,12 +24,12 @@ def report(model, tunes: list[Tune], train: list[Tune] = (), progress=None) -> d
     a bootstrap over tunes; how often the chord is among the most probable ones; and what it writes beside the corpus.
     """
     vocabulary, sums, counts, hits = model.vocabulary, [], [], collections.Counter()
+    tunes = [tune for tune in tunes if on_grid(tune)]  # one of a single short chord has nothing there
     for start in range(0, len(tunes), BATCH):
         rows = [vocabulary.rows(tune) for tune in tunes[start : start + BATCH]]
         ends = [[*tune[-1]] for tune in rows]
-        for tune, end in zip(rows, ends, strict=True):
+        for end in ends:
             end[:4] = vocabulary.boundary(0, 0)[:4]
-            assert len(tune) > 1
         found = model.read_rows([np.vstack([tune, end]) for tune, end in zip(rows, ends, strict=True)])
         for tune in found:
             sums.append([-tune[part].sum() for part in ("chord", "duration", "length")])
@@ -80,7 +80,8 @@ def describe(written: list[Tune], corpus: list[Tune], vocabulary: Vocabulary) ->
     durations, that a tune of the corpus has, too. A distance of distributions is the total variation, 0 to 1.
     """
     own, theirs = ([plain(tune, vocabulary) for tune in tunes] for tunes in (written, corpus))
-    copied = [longest_copied(tune, _runs(theirs)) for tune in own] if theirs else [0]
+    runs = _runs(theirs)
+    copied = [longest_copied(tune, runs) for tune in own] if theirs else [0]
     kinds: dict[str, Callable] = {"types": lambda e: e[1], "motions": lambda e: e[0], "durations": lambda e: e[2]}
     distributions = {
         name: {"written": _shares(map(of, _all(own))), "corpus": _shares(map(of, _all(theirs)))}

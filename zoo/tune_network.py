@@ -45,7 +45,7 @@ class TuneNetwork(TruncatedBPTT):
         dense = lambda name, size, width: _built(keras.layers.Dense(size, dtype="float32", name=name), width)
         self.chord_heads = [dense(f"{name}_chords", self.classes, config.units) for name in config.experts]
         size = config.embedding_dim
-        self.chosen = _built(keras.layers.Embedding(self.classes, size, name="chosen_chord"))
+        self.chosen = _built(keras.layers.Embedding(SPECIAL + self.types, size, name="chosen_chord"))
         self.moved = _built(keras.layers.Embedding(NOWHERE + 1, size, name="chosen_motion"))
         self.mixed = _built(
             keras.layers.Dense(config.units, "tanh", dtype="float32", name="mixed"), config.units + size
@@ -121,8 +121,8 @@ class TuneNetwork(TruncatedBPTT):
 
     def duration_logits(self, vectors, rows, chosen):
         """Given the classes of the chords that were chosen, int32 `[n]`."""
-        motion = tf.where(chosen < SPECIAL, NOWHERE, (self.root(chosen) - rows[:, ROOT]) % 12)
-        motion = tf.where(rows[:, TYPE] == BOUNDARY, NOWHERE, motion)
+        nowhere = (chosen < SPECIAL) | (rows[:, ROOT] == NOWHERE)
+        motion = tf.where(nowhere, NOWHERE, (self.root(chosen) - rows[:, ROOT]) % 12)
         kind = tf.where(chosen < SPECIAL, chosen, SPECIAL + (chosen - SPECIAL) % self.types)
         chord = tf.cast(self.chosen(kind) + self.moved(motion), tf.float32)
         return self.durations(self.mixed(tf.concat([vectors[-1], chord], 1)))
@@ -138,6 +138,10 @@ class TuneNetwork(TruncatedBPTT):
     def stop_logits(self, vectors):
         return self.stop_head(vectors[-1])[:, 0]
 
+    def length_logits(self):
+        """Of every number of bars, for each meter: float32 `[meters, LONGEST + 1]`; a tune has a bar at least."""
+        return tf.cast(tf.convert_to_tensor(self.lengths), tf.float32) + tf.one_hot(0, LONGEST + 1, NEVER, 0.0)
+
     def log_probabilities(self, vectors, rows, targets):
         """Of what the next rows tell, float32 `[n]` each: chord (or end), duration, length; and whether the chord is
         among the most probable one, three, five."""
@@ -151,7 +155,7 @@ class TuneNetwork(TruncatedBPTT):
         losses, _ = token_losses(self.duration_logits(vectors, rows, wanted), targets[:, DURATION])
         duration, length = tf.where(ends, 0.0, -losses), tf.zeros_like(losses)
         if self.config.stop == "length":
-            table = tf.nn.log_softmax(tf.cast(tf.convert_to_tensor(self.lengths), tf.float32))
+            table = tf.nn.log_softmax(self.length_logits())
             bars = tf.minimum(rows[:, BARS], LONGEST)
             length = tf.where(rows[:, TYPE] == BOUNDARY, tf.gather_nd(table, tf.stack([rows[:, METER], bars], 1)), 0.0)
         better = tf.reduce_sum(tf.cast(logits > tf.gather(logits, wanted, batch_dims=1)[:, None], tf.int32), 1)
@@ -169,11 +173,9 @@ class TuneNetwork(TruncatedBPTT):
         """The boundary before tunes of so many bars, int32 `[batch, columns]`; where that is 0, and the length is
         predicted in advance, it is drawn."""
         if self.lengths is not None:
-            table = tf.cast(tf.convert_to_tensor(self.lengths), tf.float32)
-            some = table + tf.one_hot(0, LONGEST + 1, NEVER, 0.0)
-            bars = tf.where(bars > 0, bars, decoding.choose(tf.gather(some, meter), seed))
+            bars = tf.where(bars > 0, bars, decoding.choose(tf.gather(self.length_logits(), meter), seed))
         zeros = tf.zeros_like(bars)
-        return tf.stack([zeros, zeros, zeros + NOWHERE, zeros, zeros, bars, meter, zeros], 1)
+        return tf.stack([zeros, zeros + NOWHERE, zeros + NOWHERE, zeros, zeros, bars, meter, zeros], 1)
 
     def write(self, states, last, length, first, seed, temperature, top_k, top_p):
         """Events after `last`, at most `length`: rows int32 `[batch, time, columns]`, how many of them count,
@@ -208,7 +210,7 @@ class TuneNetwork(TruncatedBPTT):
             duration = choose(logits, first + tf.cast(i, tf.int64), 1)
             sounds = chosen >= SPECIAL
             root = tf.where(sounds, self.root(chosen), rows[:, ROOT])
-            motion = tf.where(sounds & (rows[:, TYPE] != BOUNDARY), (root - rows[:, ROOT]) % 12, NOWHERE)
+            motion = tf.where(sounds & (rows[:, ROOT] != NOWHERE), (root - rows[:, ROOT]) % 12, NOWHERE)
             type = tf.where(sounds, SPECIAL + (chosen - SPECIAL) % self.types, chosen)
             elapsed = rows[:, ELAPSED] + tf.gather(durations, duration)
             after = tf.stack(

@@ -1,0 +1,122 @@
+"""The language bench's peer in plain PyTorch: what `tasks.language` computes, with `nn.LSTM`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks import torch_seq2seq
+
+START, UNKNOWN = 0, 1  # as `tasks.language` has them
+
+
+def started(batches, **sizes):
+    """A character model in a process of its own: see `torch_seq2seq.started`.
+
+    Args:
+        batches: to train on: list of NumPy pairs: symbols int64 `[rows, time + 1]`, and bool `[rows]`: where a row
+            begins anew.
+        sizes: weights, from `weights`; optimizer ("adam" or "sgd"), learning_rate, clip_norm, dropout.
+
+    Yields:
+        How to call "train", a step on each batch, the state carried on from one to the next, which gives the losses;
+        "read", with symbols int64 `[time]`, which gives the log-probability of each after those before it; and
+        "write", with how many, a temperature (0: the most probable), a seed, and a number of threads (0: as many as
+        there are cores), which gives as many symbols.
+    """
+    return torch_seq2seq.started(_language, batches, **sizes)
+
+
+def weights(model) -> dict[str, np.ndarray]:
+    """Of a `tasks.language.CharacterModel` of LSTM cells, by the peer's names."""
+    array = lambda variable: variable.numpy()
+    found = {"embedding.weight": array(model.embedding.embeddings)}
+    for i, layer in enumerate(model.stack.recurrent_layers):
+        kernel, recurrent, bias = map(array, layer.weights)
+        found |= {f"lstm.weight_ih_l{i}": kernel.T, f"lstm.weight_hh_l{i}": recurrent.T}
+        found |= {f"lstm.bias_ih_l{i}": bias, f"lstm.bias_hh_l{i}": np.zeros_like(bias)}
+    return found | {"output.weight": array(model.softmax.kernel).T, "output.bias": array(model.softmax.bias)}
+
+
+def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, dropout):
+    nn = torch.nn
+    model, cores = _model(torch, weights, dropout), torch.get_num_threads()
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    adam = lambda: torch.optim.Adam(learnt, lr=learning_rate)
+    optimizer = adam() if optimizer == "adam" else torch.optim.SGD(learnt, lr=learning_rate, momentum=0.9)
+    batches = [[torch.as_tensor(part) for part in batch] for batch in batches]
+    state = None
+
+    def train():
+        model.train()
+        return [step(symbols, begin) for symbols, begin in batches]
+
+    def step(symbols, begin):
+        nonlocal state
+        optimizer.zero_grad()
+        inputs = symbols[:, :-1].clone()
+        inputs[begin, 0] = START
+        if state is not None:
+            state = tuple(part.masked_fill(begin[:, None], 0.0) for part in state)
+        scores, state = model(inputs, state)
+        state = tuple(part.detach() for part in state)
+        loss = nn.functional.cross_entropy(scores.flatten(0, 1), symbols[:, 1:].flatten())
+        loss.backward()
+        if clip_norm:
+            nn.utils.clip_grad_norm_(learnt, clip_norm)
+        optimizer.step()
+        return loss.item()
+
+    @torch.inference_mode()
+    def read(symbols):
+        model.eval()
+        symbols = torch.as_tensor(symbols)[None]
+        inputs = torch.cat([torch.full([1, 1], START), symbols[:, :-1]], 1)
+        scores, _ = model(inputs)
+        return scores.log_softmax(-1).gather(-1, symbols[..., None])[0, :, 0].numpy()
+
+    @torch.inference_mode()
+    def write(length, temperature, seed, threads):
+        model.eval()
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads or cores)
+        symbol, state, found = torch.full([1, 1], START), None, []
+        for _ in range(length):
+            scores, state = model(symbol, state)
+            scores = scores[:, -1]
+            scores[:, [START, UNKNOWN]] = -torch.inf
+            if temperature:
+                symbol = torch.multinomial((scores / temperature).softmax(-1), 1)
+            else:
+                symbol = scores.argmax(-1, keepdim=True)
+            found.append(symbol)
+        torch.set_num_threads(cores)
+        return torch.cat(found, 1)[0].numpy()
+
+    return train, read, write
+
+
+def _model(torch, weights, dropout):
+    from torch import nn
+
+    symbols, embedding_dim = weights["embedding.weight"].shape
+    units = weights["lstm.weight_hh_l0"].shape[1]
+    depth = sum(name.startswith("lstm.weight_hh") for name in weights)
+
+    class Characters(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(symbols, embedding_dim)
+            inner = dropout if depth > 1 else 0.0
+            self.lstm = nn.LSTM(embedding_dim, units, depth, batch_first=True, dropout=inner)
+            self.dropout = nn.Dropout(dropout)
+            self.output = nn.Linear(units, symbols)
+            for layer in range(depth):
+                getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False)  # Keras has one bias
+
+        def forward(self, inputs, state=None):
+            vectors, state = self.lstm(self.embedding(inputs), state)
+            return self.output(self.dropout(vectors)), state
+
+    model = Characters()
+    model.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
+    return model
