@@ -53,8 +53,8 @@ def tonic(tune: Tune) -> int:
     return next((e.chord.pitch_class for e in reversed(tune.events) if e.chord.root), 0)
 
 
-def stream(tune: Tune, known: events.Vocabulary, represent: str, semitones: int = 0) -> list:
-    """A tune as ("chord", root, type), ("duration", number) ... and `END`, `semitones` higher if that is absolute."""
+def stream(tune: Tune, known: events.Vocabulary, represent: str) -> list:
+    """A tune as ("chord", root, type), ("duration", number) ... and `END`."""
     if represent not in REPRESENTATIONS:
         raise ZooError(f"representation {represent!r}; expected one of {', '.join(REPRESENTATIONS)}")
     symbols, first = [], tonic(tune)
@@ -64,11 +64,17 @@ def stream(tune: Tune, known: events.Vocabulary, represent: str, semitones: int 
         if kind == events.NO_CHORD:
             symbols.append(NO_CHORD)
         else:
-            base = {"key": first, "absolute": -semitones, "motion": before}[represent]
+            base = {"key": first, "absolute": 0, "motion": before}[represent]
             symbols.append(("chord", (root - base) % 12, known.types[kind - events.SPECIAL]))
             before = root
         symbols.append(("duration", row[events.DURATION]))
     return [*symbols, END]
+
+
+def transposed(symbols: list, semitones: int) -> list:
+    """An absolute stream, so much higher."""
+    move = lambda s: ("chord", (s[1] + semitones) % 12, s[2]) if s[0] == "chord" and s != NO_CHORD else s
+    return [move(s) for s in symbols] if semitones else symbols
 
 
 def is_duration(symbol) -> bool:
@@ -119,7 +125,8 @@ def compare(splits: dict[str, list[Tune]], represent: str, order: int = 5, known
     """
     known = known or events.Vocabulary.learn(splits["train"], LEAST)
     shifts = range(12) if represent == "absolute" else [0]
-    train = [stream(tune, known, represent, shift) for tune in splits["train"] for shift in shifts]
+    train = [stream(tune, known, represent) for tune in splits["train"]]
+    train = [transposed(symbols, shift) for symbols in train for shift in shifts]
     held = {split: [stream(t, known, represent) for t in tunes] for split, tunes in splits.items() if split != "train"}
     for name, of_chords, of_durations, both in models(train, known, order):
         yield name, {split: measure(of_chords, of_durations, both, streams) for split, streams in held.items()}

@@ -47,7 +47,7 @@ def test_rows_against_a_table_by_hand():
 
 def test_the_number_of_bars_is_the_tunes_own_rounded_up_or_the_one_given():
     waltz = tune("C:3 G7:3 C:1", (3, 4))
-    assert KNOWN.rows(waltz)[:, BARS].tolist() == [3] * 5 and set(KNOWN.rows(waltz)[:, METER]) == {1}
+    assert KNOWN.rows(waltz)[:, BARS].tolist() == [3] * 6 and set(KNOWN.rows(waltz)[:, METER]) == {1}
     assert set(KNOWN.rows(waltz, 17)[:, BARS]) == {17}
     assert KNOWN.rows(Tune("", [])).tolist() == [KNOWN.boundary(0, 0)]
 
