@@ -91,7 +91,7 @@ class Language(Task):
         )
         | dict(epochs=8, learning_rate=8e-3),
         "base": dict(epochs=20, learning_rate=2e-3),
-        "shakespeare": dict(epochs=40, learning_rate=2e-3, averaging=0.998, patience=0),
+        "shakespeare": dict(epochs=30, batch_size=32, learning_rate=2e-3, averaging=0.998, patience=0),
     }
     monitor = ("nats", "min")
     streamed = True

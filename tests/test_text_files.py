@@ -41,7 +41,7 @@ def test_one_file_is_cut_where_nanogpt_cuts_it(tmp_path, count):
     found = joined(text_files.read(written(tmp_path / "corpus.txt", text)))
     assert list(found) == ["train", "dev", "test"]
     assert found["test"] == text[int(count * 0.9) :]
-    assert found["dev"] == text[int(count * 0.85) : int(count * 0.9)]
+    assert found["dev"] == text[int(count * 0.8) : int(count * 0.9)]
     assert found["train"] + found["dev"] + found["test"] == text
 
 

@@ -85,7 +85,9 @@ def joint(model, tunes):
 # Probabilities --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("stop", "experts"), itertools.product(STOPS, EXPERTS))
+@pytest.mark.parametrize(
+    ("stop", "experts"), [*zip(STOPS, EXPERTS, strict=True), ("symbol", EXPERTS[2]), ("bernoulli", EXPERTS[2])]
+)
 def test_probabilities_of_everything_sum_to_one(stop, experts):
     """By chord, by duration, and of all tunes of up to two events with all that go on after that."""
     model = network(stop=stop, experts=experts)
@@ -106,7 +108,7 @@ def test_probabilities_of_everything_sum_to_one(stop, experts):
         if events_ > 1 and stop != "length":
             total += np.exp(joint(model, with_end(begun))).sum()
         begun, prefixes = longer, len(longer)
-    going_on = np.exp(joint(model, begun)).sum()
+    going_on = np.exp(sum(found.values()).sum(1)).sum()
     assert total + going_on == pytest.approx(1, abs=1e-4)
     if stop == "length":  # tunes that fill their three bars
         assert 0 < np.exp(joint(model, with_end(begun[begun[:, -1, ELAPSED] == 6]))).sum() < 1
@@ -341,18 +343,21 @@ def batch(k2=12):
     [
         dict(stop="symbol", experts=EXPERTS[0], cell="gru"),
         dict(stop="bernoulli", experts=EXPERTS[1], count_steps=True),
-        dict(stop="length", experts=EXPERTS[2], depth=2),
+        dict(stop="length", experts=EXPERTS[2], cell="rnn", depth=2),
     ],
 )
 def test_every_weight_has_a_gradient_and_training_lowers_the_loss(options):
     model = network(wide=0.5, **options)
-    x, y = batch()
     model.compile(keras.optimizers.Adam(0.02), jit_compile=False)
-    before, logs = [w.numpy() for w in model.trainable_weights], [model.train_on_batch(x, y, return_dict=True)]
+    model.optimizer.build(model.trainable_variables)  # or it is traced twice
+    step, data = tf.function(model.train_step), tf.nest.map_structure(tf.constant, batch())
+    before, logs = [w.numpy() for w in model.trainable_weights], [step(data)]
     same = [w.path for w, b in zip(model.trainable_weights, before, strict=True) if np.array_equal(w.numpy(), b)]
     assert same == []  # Adam changes whatever has a gradient
-    logs += [model.train_on_batch(x, y, return_dict=True) for _ in range(20)]
-    assert float(logs[-1]["loss"]) < 0.8 * float(logs[0]["loss"])
+    for _ in range(20):
+        model.reset_metrics()
+        logs.append(step(data))
+    assert float(logs[-1]["nats"]) < 0.8 * float(logs[0]["nats"])
     scores = {name: float(value) for name, value in logs[-1].items()}
     assert scores["nats"] >= scores["chord_nats"] + scores["duration_nats"] - 1e-4  # and the length of the tunes
 

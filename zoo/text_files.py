@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.files import splits_among
 
 BLOCK = 2**18  # bytes of a piece, about
-TEST, DEV = 0.10, 0.05  # of a single file: its end, and what is before that
+TEST, DEV = 0.10, 0.10  # of a single file: its end, and what is before that
 LEAST = 100  # characters
 NAMES = {"train": ("train",), "dev": ("dev", "val", "valid", "validation"), "test": ("test",)}
 MARK = codecs.BOM_UTF8
@@ -25,7 +25,7 @@ MARK = codecs.BOM_UTF8
 def read(path: pathlib.Path) -> dict[str, tf.data.Dataset]:
     """Split -> pieces of text, from a UTF-8 file, or a folder with `train.txt` and maybe `dev.txt` and `test.txt`.
 
-    Of one file the last 10% is test, as is usual, and the 5% before it dev; what a folder lacks is cut off likewise.
+    Of one file the last 10% is test, as is usual, and the 10% before it dev; what a folder lacks is cut off likewise.
 
     Raises:
         ZooError: there is no such file, too little text, or what is no UTF-8; names file and line.

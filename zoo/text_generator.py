@@ -32,6 +32,7 @@ class TextGenerator(Model):
         Raises:
             ZooError: an option is out of range, or the prompt has a character that the model does not know.
         """
+        prompt = self.checked(prompt, "prompt")
         return self.session(prompt).write(length, temperature, top_k, top_p, seed, prompt)
 
     def stream(self, prompt="", length=None, temperature=1.0, top_k=0, top_p=1.0, seed=None, piece=PIECE):
