@@ -89,7 +89,7 @@ class Language(Task):
         "small": dict(
             units=128, depth=1, embedding_dim=32, dropout=0.1, weight_dropout=0.0, batch_size=16, k1=64, k2=64
         )
-        | dict(epochs=8, learning_rate=8e-3),
+        | dict(epochs=12, learning_rate=8e-3),
         "base": dict(epochs=20, learning_rate=2e-3),
         "shakespeare": dict(epochs=30, batch_size=32, learning_rate=2e-3, averaging=0.998, patience=0),
     }
@@ -165,6 +165,7 @@ class Language(Task):
         def read(text, state, last):
             ids = self._ids(text)
             lengths, padded = tf.cast(ids.row_lengths(), tf.int32), ids.to_tensor()
+            padded = tf.pad(padded, [[0, 0], [0, tf.cast(tf.shape(padded)[1] == 0, tf.int32)]])  # at least one step
             inputs = tf.concat([last[:, None], padded], 1)
             mask = tf.sequence_mask(lengths, tf.shape(padded)[1])
             logits, states = model.read(inputs[:, :-1], generation.unpacked(model, state), mask=mask)

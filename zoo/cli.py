@@ -130,7 +130,9 @@ def _train(arguments) -> None:
     if "test" in run.corpus.splits:
         say(f"next: make evaluate TASK={run.name}{data}         # on the test split, which training never saw")
     demo = task.sample(run.corpus.splits["dev"], run.folder)
-    if demo:
+    if demo and task.streamed:
+        say(f'      zoo generate {run.name} --model {run.folder / "export"} --prompt "{demo}"')
+    elif demo:
         say(f'      make predict TASK={run.name} MODEL={run.folder / "export"} INPUT="{demo}"')
     say(f"      make export TASK={run.name}{data}           # to saved_models/{run.name}/")
     return report

@@ -17,7 +17,8 @@ def new_figure(width=6.4, height=4.0):
 
 
 def save(figure, path: pathlib.Path) -> pathlib.Path:
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of scripts that the font lacks; they show as boxes
         figure.savefig(temporary, dpi=120, format="png")
     return path
 
@@ -123,9 +124,7 @@ def alignment(source_pieces: list[str], target_pieces: list[str], weights, path:
     axes.set_xticks(range(len(source_pieces)), source_pieces, rotation=90, **plain)
     axes.set_yticks(range(len(target_pieces)), target_pieces, **plain)
     axes.tick_params(length=0)
-    with warnings.catch_warnings():  # of scripts that the font lacks; they show as boxes
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        return save(figure, path)
+    return save(figure, path)
 
 
 def by_length(curves: dict[str, list[dict]], path: pathlib.Path) -> pathlib.Path:

@@ -84,7 +84,7 @@ class TuneGenerator(Model):
         from zoo.generation import Session
 
         session = Session(self, len(rows))
-        session.last = tf.constant(np.stack([tune[0] for tune in rows]))
+        session.last = tf.constant(np.stack([tune[0] for tune in rows]), tf.int32)
         found = session.call("read", rows=tf.constant(after))
         steps = found.pop("steps")
         return [{name: value[i, : steps[i]] for name, value in found.items()} for i in range(len(rows))]

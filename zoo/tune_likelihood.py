@@ -97,10 +97,7 @@ def describe(written: list[Tune], corpus: list[Tune], vocabulary: Vocabulary) ->
         "longest_copied_median": float(np.median(copied)),
         "events_median": float(np.median([len(tune) for tune in own])),
         "distances": {name: _distance(**each) for name, each in distributions.items()},
-        "distributions": {
-            name: {side: dict(list(shares.items())[:SHOWN]) for side, shares in each.items()}
-            for name, each in distributions.items()
-        },
+        "distributions": {name: _commonest(each) for name, each in distributions.items()},
     }
 
 
@@ -163,6 +160,13 @@ def _motions(tunes) -> float:
 def _shares(values) -> dict[str, float]:
     counts = collections.Counter("none" if value is None else str(value) for value in values)
     return {value: count / counts.total() for value, count in counts.most_common()}
+
+
+def _commonest(sides: dict[str, dict]) -> dict[str, dict]:
+    """The shares of the values that are the commonest on all sides together."""
+    total = sum((collections.Counter(shares) for shares in sides.values()), collections.Counter())
+    names = [name for name, _ in total.most_common(SHOWN)]
+    return {side: {name: shares[name] for name in names if name in shares} for side, shares in sides.items()}
 
 
 def _distance(written: dict, corpus: dict) -> float:
