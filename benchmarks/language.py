@@ -116,14 +116,14 @@ def throughput(task, model, writer: TextGenerator, batches, written: int) -> dic
     amount = len(batches) * rows * (width - 1)
     training = {"this task": timing.training(task.compiled(1000), batches, fixed=True)}
     writing = {"this task": writes(writer, written, written)}
-    writing[f"this task, {PIECE} characters a call"] = writes(writer, written, PIECE)
+    writing[f"this task, {PIECE} a call"] = writes(writer, written, PIECE)
     with contextlib.ExitStack() as stack:
         if has_torch():
-            name = f"plain PyTorch, torch {importlib.metadata.version('torch')}"
+            name = f"PyTorch {importlib.metadata.version('torch')}"
             call = stack.enter_context(peer(task.config, model, batches))
             training[name] = lambda: call("train")[0]
             writing[name] = lambda: call("write", written, TEMPERATURE, 1, 0)[0]
-            writing[f"{name}, one thread"] = lambda: call("write", written, TEMPERATURE, 1, 1)[0]
+            writing[f"{name}, 1 thread"] = lambda: call("write", written, TEMPERATURE, 1, 1)[0]
         title = f"training, {rows} rows x {width - 1} characters in a step"
         results = {"training": timing.rates(title, "characters", amount, training)}
         title = f"writing {written:,} characters, one by one"

