@@ -23,8 +23,8 @@ from fractions import Fraction
 import numpy as np
 
 from zoo import chord_types, chords
-from zoo.charts import METER as METER_4_4
 from zoo.charts import GRID, Event, Tune
+from zoo.charts import METER as METER_4_4
 
 COLUMNS = ("type", "root", "motion", "duration", "elapsed", "bars", "meter", "step")
 TYPE, ROOT, MOTION, DURATION, ELAPSED, BARS, METER, STEP = range(len(COLUMNS))
