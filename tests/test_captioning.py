@@ -11,7 +11,7 @@ from PIL import Image
 
 from tasks.captioning import Captioning, Config
 from zoo import ZooError, data, serving, training
-from zoo.run import Run, steps_per_epoch
+from zoo.run import Run
 from zoo.subwords import END_ID, START_ID
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (30, 30, 230), "white": (250, 250, 250)}
@@ -67,7 +67,7 @@ def fitted(files, runs, *settings):
     run = Run("captioning", str(files), runs)
     task = run.prepare(run.configure("small", [v for v in command(files, runs, *settings) if "=" in v]))
     batches, dev, size = run.batches(task)
-    steps, config = steps_per_epoch(size, task.config), task.config
+    steps, config = run.steps(task, size), task.config
     model = task.compiled(config.epochs * steps)
     state = training.fit(model, batches, dev, config, run.folder, steps, task.monitor, say=lambda line: None)
     return model, state.history

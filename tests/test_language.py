@@ -121,9 +121,9 @@ def test_a_hundred_characters_are_enough_for_streams(tmp_path):
     (tmp_path / "corpus.txt").write_text(corpus(100), encoding="utf-8")
     run = Run("language", str(tmp_path / "corpus.txt"), tmp_path / "runs")
     task = run.prepare(run.configure("", ["batch_size=64", "k1=20", "k2=20"]))
-    batches, dev, size, steps = run.batches(task)
+    batches, dev, size = run.batches(task)
     (x, counted), *_ = batches.take(1)
-    assert x["symbols"].shape == (size // 21, 21) and steps >= 1
+    assert x["symbols"].shape == (size // 21, 21) and run.steps(task, size) >= 1
     assert sum(counted.numpy().sum() for _, counted in dev) > 0
 
 
@@ -136,7 +136,7 @@ def test_tfds_text(mocked_tfds, tmp_path):
     assert task.assets["symbols"] == sorted(set(text))
     ids = np.concatenate(list(task.encoded(run.corpus.split("train")).as_numpy_iterator()))
     assert "".join(task.assets["symbols"][i - 2] for i in ids) == text and ids.dtype == np.uint16
-    batches, _, size, _ = run.batches(task)
+    batches, _, size = run.batches(task)
     assert size == len(text) == task.size(run.corpus.split("train"))
     (x, counted), *_ = batches.take(1)
     assert x["symbols"].shape == (8, 17) and counted.numpy().all()

@@ -73,9 +73,9 @@ def test_a_folder_has_a_file_for_each_split(tmp_path, names, splits):
 def test_what_a_folder_lacks_is_cut_from_the_end_of_train(tmp_path):
     text = (SENTENCE * 20)[:1000]
     written(tmp_path / "train.txt", text)
-    assert joined(text_files.read(tmp_path)) == {"train": text[:850], "dev": text[850:900], "test": text[900:]}
+    assert joined(text_files.read(tmp_path)) == {"train": text[:800], "dev": text[800:900], "test": text[900:]}
     written(tmp_path / "test.txt", TEXTS["test"])
-    assert joined(text_files.read(tmp_path)) == {"train": text[:950], "dev": text[950:], "test": TEXTS["test"]}
+    assert joined(text_files.read(tmp_path)) == {"train": text[:900], "dev": text[900:], "test": TEXTS["test"]}
 
 
 def test_the_only_text_of_a_folder_is_the_corpus(tmp_path):

@@ -47,10 +47,6 @@ def progress():
         yield lambda done, total: display.update(job, completed=done, total=total)
 
 
-def steps_per_epoch(size: int, config) -> int:
-    return max(1, -(-size // config.batch_size))
-
-
 class Run:
     """The folder of a run, and what can be done with it."""
 
@@ -75,7 +71,7 @@ class Run:
         return task
 
     def batches(self, task: Task):
-        """The batches to train on, those to choose by, the number of training examples, and steps of an epoch."""
+        """The batches to train on, those to choose by, and the number of training examples, or symbols."""
         if task.streamed:
             return self._streams(task)
         train = task.encoded(task.training_examples(self.corpus.split("train")))
@@ -87,7 +83,7 @@ class Run:
         options = {"augment": task.augmentation(), "mixed": task.mixed}
         options |= {} if task.in_memory else {"shuffle": UNKEPT}
         train = sources.batches(train, *shape, seed=task.config.seed, **options)
-        return train, sources.batches(dev, *shape), size, steps_per_epoch(size, task.config)
+        return train, sources.batches(dev, *shape), size
 
     def _streams(self, task: Task):
         """The same, of symbols."""
@@ -95,9 +91,16 @@ class Run:
         encoded = {split: task.encoded(self.corpus.split(split)) for split in ("train", "dev")}
         encoded["train"] = task.encoded_for_training(task.training_examples(self.corpus.split("train")))
         train, dev = (streams.write(pieces, self.folder / f"{split}.symbols") for split, pieces in encoded.items())
-        rows = streams.fitting_rows(len(train), c.batch_size, c.k2)
-        batches = streams.training(train, rows, c.k1, c.k2, c.seed, task.restart)
-        return batches, streams.once(dev, DEV_ROWS, c.k2), len(train), streams.steps_per_pass(len(train), rows, c.k1)
+        batches = streams.training(train, c.batch_size, c.k1, c.k2, c.seed, task.restart)
+        return batches, streams.once(dev, DEV_ROWS, c.k2), len(train)
+
+    @staticmethod
+    def steps(task: Task, size: int) -> int:
+        """Of an epoch, of so many training examples or symbols."""
+        c = task.config
+        if not task.streamed:
+            return max(1, -(-size // c.batch_size))
+        return streams.steps_per_pass(size, streams.fitting_rows(size, c.batch_size, c.k2), c.k1)
 
     def train(self, preset: str = "", assignments=()) -> Task:
         """Train (or go on), export, and score on dev."""
@@ -105,7 +108,8 @@ class Run:
         say(f"{self.name} on the {self.corpus.source}" if not self.data else f"{self.name} on {self.corpus.source}")
         keras.utils.set_random_seed(config.seed)
         task = self.prepare(config)
-        batches, dev, size, steps = self.batches(task)
+        batches, dev, size = self.batches(task)
+        steps = self.steps(task, size)
         unit = "symbols" if task.streamed else "examples"
         say(f"{size:,} training {unit}, {steps:,} steps an epoch, results in {self.folder}/")
         with training.precision(config.precision):

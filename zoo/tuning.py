@@ -12,7 +12,7 @@ import keras_tuner
 from zoo import training
 from zoo.config import as_assignments
 from zoo.errors import ZooError
-from zoo.run import Run, say, steps_per_epoch
+from zoo.run import Run, say
 
 TUNERS = ("hyperband", "random", "bayesian")
 
@@ -34,12 +34,13 @@ class _Search(keras_tuner.HyperModel):
         task = self._trial(hp)
         keras.utils.set_random_seed(task.config.seed)
         with training.precision(task.config.precision):
-            return task.compiled(task.config.epochs * steps_per_epoch(self.size, task.config))
+            return task.compiled(task.config.epochs * self.run.steps(task, self.size))
 
     def fit(self, hp, model, **kwargs):
         task = self._trial(hp)
         train, dev, _ = self.run.batches(task)
-        return model.fit(train, validation_data=dev, steps_per_epoch=steps_per_epoch(self.size, task.config), **kwargs)
+        steps = self.run.steps(task, self.size)
+        return model.fit(train, validation_data=dev, steps_per_epoch=steps, **kwargs)
 
 
 def tune(run: Run, preset: str, assignments, tuner: str = "hyperband", epochs: int = 0, trials: int = 20) -> dict:
