@@ -132,7 +132,7 @@ class Captioning(Task):
     presets = {
         "small": dict(
             **dict(size=48, encoder="conv", freeze=False, vocabulary_size=300, embedding_dim=64, units=128),
-            **dict(dropout=0.1, label_smoothing=0.0, captions=2, epochs=8, batch_size=16, learning_rate=6e-3),
+            **dict(dropout=0.1, label_smoothing=0.0, captions=2, epochs=10, batch_size=16, learning_rate=6e-3),
         ),
         "base": dict(epochs=20, batch_size=32, patience=5),
         **{way: dict(way=way) for way in ("inject", "init", "merge")},
