@@ -162,8 +162,7 @@ class Jazz(Task):
             }
 
         def answer(bars, meter):
-            values = {**DEFAULTS, "first": 0, "top_k": 0, "top_p": 1.0}
-            options = {spec.name: tf.constant(values[spec.name], spec.dtype) for spec in generation.draw_specs()}
+            options = generation.default_options(DEFAULTS)
             last = begin(bars, meter, options["seed"])["last"]
             found = write(tf.zeros([tf.size(bars), state.shape[1]]), last, **options)
             return {name: found[name] for name in ("chords", "beats", "count")}

@@ -189,8 +189,7 @@ class Language(Task):
         def answer(prompt):
             state, last = (tf.zeros([tf.size(prompt), *spec.shape[1:]], spec.dtype) for spec in state_specs)
             found = read(prompt, state, last)
-            values = {**DEFAULTS, "first": 0, "top_k": 0, "top_p": 1.0}
-            options = {spec.name: tf.constant(values[spec.name], spec.dtype) for spec in generation.draw_specs()}
+            options = generation.default_options(DEFAULTS)
             return {"text": prompt + write(found["state"], found["last"], **options)["text"]}
 
         state_specs = generation.state_specs(model)

@@ -46,6 +46,12 @@ def draw_specs() -> list[tf.TensorSpec]:
     return [tf.TensorSpec([], kind, name) for name, kind in kinds.items()]
 
 
+def default_options(values: dict) -> dict[str, tf.Tensor]:
+    """The options of `write` for an answer without any, from the length, temperature and seed of a task."""
+    values = {"first": 0, "top_k": 0, "top_p": 1.0, **values}
+    return {spec.name: tf.constant(values[spec.name], spec.dtype) for spec in draw_specs()}
+
+
 def draw_options(length, temperature, top_k, top_p, seed) -> dict[str, tf.Tensor]:
     """Checked options of `write`; without a seed it is a new one.
 

@@ -215,8 +215,8 @@ def load(name) -> Model:
     from zoo.tune_generator import TuneGenerator
 
     inputs = module.signatures["serving_default"].structured_input_signature[1]
-    kinds = {"frames": ClipModel, "image": PictureModel, "features": PictureModel, "prompt": TextGenerator}
-    kinds["bars"] = TuneGenerator
+    kinds = {"frames": ClipModel, "image": PictureModel, "features": PictureModel}
+    kinds |= {"prompt": TextGenerator, "bars": TuneGenerator}
     kind = next((kind for name, kind in kinds.items() if name in inputs), Model)
     return kind(path, card, module)
 

@@ -222,12 +222,11 @@ def language(report: dict) -> None:
 
 def jazz(report: dict) -> None:
     """What `zoo.tune_likelihood` found."""
-    low, high = report["joint_nats_95"]
     rows = [
         ["chord, nats an event", report["chord_nats"]],
         ["duration given the chord", report["duration_nats"]],
         ["length of the tune", report["length_nats"]],
-        ["all of it", f"{report['joint_nats']:.4f}  (95%: {low:.4f} to {high:.4f})"],
+        ["all of it", _with_interval(report, "joint_nats")],
         *([f"chord among the best {k}", report[f"chord_top_{k}"]] for k in (1, 3, 5)),
         ["chords taken for plainer ones", report["plainer"]],
         ["tunes, events", f"{report['tunes']}, {report['events']}"],

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from zoo import scoring
+
 BLOCK = 1_000  # characters that are drawn together for an interval: neighbours are alike
-RESAMPLES = 1_000
 SAMPLE = 2_000  # characters that are written, to see what is copied
 SHOWN = 400  # of these, and of the text whose surprise is drawn
 
@@ -23,14 +24,11 @@ def report(model, text: str, train: str = "", progress=None) -> dict:
     log_p, right = model.score_long(text, progress)
     nats = -float(log_p.mean()) if len(log_p) else 0.0
     blocks = np.array([[part.sum(), len(part)] for part in np.array_split(-log_p, max(1, len(log_p) // BLOCK))])
-    draws = np.random.default_rng(0).integers(len(blocks), size=(RESAMPLES, len(blocks)))
-    sums, counts = blocks[draws].sum(1).T
-    low, high = np.quantile(sums / counts, [0.025, 0.975]) if len(log_p) else (0.0, 0.0)
     found = {
         "characters": len(text),
         "unknown": unknown,
         "nats_per_character": nats,
-        "nats_95": [float(low), float(high)],
+        "nats_95": scoring.bootstrap(*blocks.T),
         "bits_per_character": nats / math.log(2),
         "perplexity": math.exp(nats),
         "accuracy": float(right.mean()) if len(right) else 0.0,

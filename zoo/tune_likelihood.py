@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from zoo import plots
+from zoo import plots, scoring
 from zoo.charts import Tune
 from zoo.events import Vocabulary, on_grid
 
 BATCH = 32  # tunes that are read together
 WRITTEN = 100  # tunes that are written, to see what they are like
-RESAMPLES = 1_000
 SHOWN = 12  # of a distribution
+SEED = 4  # events of a run at least
 
 
 def report(model, tunes: list[Tune], train: list[Tune] = (), progress=None) -> dict:
@@ -38,8 +38,6 @@ def report(model, tunes: list[Tune], train: list[Tune] = (), progress=None) -> d
         if progress:
             progress(min(start + BATCH, len(tunes)), len(tunes) + WRITTEN)
     sums, counts = np.array(sums), np.array(counts)
-    draws = np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))
-    low, high = np.quantile(sums.sum(1)[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
     chord, duration, length = (float(part) for part in sums.sum(0) / counts.sum())
     written = write(model, progress, len(tunes))
     return {
@@ -49,7 +47,7 @@ def report(model, tunes: list[Tune], train: list[Tune] = (), progress=None) -> d
         "duration_nats": duration,
         "length_nats": length,
         "joint_nats": chord + duration + length,
-        "joint_nats_95": [float(low), float(high)],
+        "joint_nats_95": scoring.bootstrap(sums.sum(1), counts),
         **{f"chord_top_{k}": hits[k] / int(counts.sum()) for k in (1, 3, 5)},
         "plainer": plainer_share(vocabulary, tunes),
         "written": describe(written, train or tunes, vocabulary),
@@ -125,9 +123,6 @@ def longest_copied(tune: list[tuple], runs: dict[tuple, list[tuple[list, int]]])
                 n += 1
             longest = max(longest, n)
     return longest
-
-
-SEED = 4  # events of a run at least
 
 
 def _alike(one: tuple, other: tuple) -> bool:
