@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from zoo import decoding, generation, plots, serving, tables, text_files, text_likelihood, training
 from zoo.config import TrainingConfig, setting
+from zoo.layers.cache import ContinuousCache
 from zoo.layers.stack import CELLS, RecurrentStack
 from zoo.losses import token_losses
 from zoo.task import Task
@@ -38,6 +39,14 @@ class Config(TrainingConfig):
     depth: int = setting(2, "recurrent layers", minimum=1)
     dropout: float = setting(0.4, "between and after the layers", minimum=0.0, maximum=0.95)
     weight_dropout: float = setting(0.2, "of weights of the recurrent kernels", minimum=0.0, maximum=0.95)
+    cache: int = setting(0, "characters that the exported model looks up its own past among; 0 for none", minimum=0)
+    cache_share: float = setting(
+        0.6, "of the probability, at most, that comes from the cache", minimum=0.0, maximum=0.99
+    )
+    cache_sharpness: float = setting(
+        20.0, "what the likeness of two outputs, a cosine, is multiplied by", minimum=0.0, maximum=50.0
+    )
+    cache_likeness: float = setting(0.95, "from which on a place in the cache counts for more than the network")
     half: bool = setting(False, "store the exported weights as float16")
 
     def __post_init__(self):
@@ -58,6 +67,12 @@ class CharacterModel(training.TruncatedBPTT):
         self.softmax.build((None, None, self.stack.width))
         zeros, _ = self.stack.stepper()
         self.carry([state.shape[1] for state in zeros(1)])
+        self.cache = None
+        if config.cache:
+            self.cache = ContinuousCache(
+                config.cache, self.stack.width, config.cache_share, config.cache_sharpness, config.cache_likeness
+            )
+            self.widths = [*self.widths, *self.cache.widths]
 
     def inputs_of(self, symbols, begin):
         symbols = tf.cast(symbols, tf.int32)
@@ -70,17 +85,49 @@ class CharacterModel(training.TruncatedBPTT):
     def losses(self, outputs, targets):
         return token_losses(outputs, tf.cast(targets, tf.int32))
 
+    def predict_next(self, inputs, states, lengths):
+        """For scoring: log-probabilities of each next symbol, with the cache if there is one, and the states after.
+
+        Args:
+            inputs: ids int32 `[rows, time]`, of which `lengths`, int32 `[rows]`, count.
+        """
+        states, memory = self._with_memory(states)
+        mask = tf.sequence_mask(lengths, tf.shape(inputs)[1])
+        vectors, states = self.stack(self.embedding(inputs), initial_state=states, mask=mask)
+        log_p = tf.nn.log_softmax(self.softmax(vectors))
+        if self.cache:
+            log_p, memory = self.cache.read(tf.cast(vectors, tf.float32), inputs, lengths, log_p, memory)
+        return log_p, [*states, *memory]
+
     def stepper(self):
-        """The first states for so many rows, and `step` as `zoo.decoding` takes it."""
-        zeros, step = self.stack.stepper()
+        """For writing: states as `step` takes them, `step` as of `zoo.decoding`, and states as they came."""
+        _, run = self.stack.stepper()
         table, kernel, bias = map(tf.convert_to_tensor, (self.embedding.embeddings, *self.softmax.weights))
-        bias += tf.reduce_sum(tf.one_hot([START, UNKNOWN], bias.shape[0], on_value=-float("inf")), 0)
+        never = tf.reduce_sum(tf.one_hot([START, UNKNOWN], bias.shape[0], on_value=-float("inf")), 0)
+        cache = self.cache
 
-        def one(states, token):
-            vector, states = step(tf.gather(table, token), states)
-            return vector @ kernel + bias, states
+        def begin(states):
+            states, memory = self._with_memory(states)
+            return states, cache.opened(memory) if cache else memory
 
-        return zeros, one
+        def step(state, token):
+            states, memory = state
+            vector, states = run(tf.gather(table, token), states)
+            logits = vector @ kernel + bias
+            if cache:
+                logits, memory = cache.step(vector, token, tf.nn.log_softmax(logits), memory)
+            return logits + never, (states, memory)
+
+        def end(state):
+            states, memory = state
+            return [*states, *(cache.closed(memory) if cache else memory)]
+
+        return begin, step, end
+
+    def _with_memory(self, states):
+        """The network's states, and the cache's."""
+        count = len(self.widths) - (len(self.cache.widths) if self.cache else 0)
+        return list(states[:count]), list(states[count:])
 
 
 class Language(Task):
@@ -91,7 +138,8 @@ class Language(Task):
         )
         | dict(epochs=12, learning_rate=8e-3),
         "base": dict(epochs=20, learning_rate=2e-3),
-        "shakespeare": dict(epochs=30, batch_size=32, learning_rate=2e-3, averaging=0.998, patience=0),
+        "shakespeare": dict(epochs=20, batch_size=32, learning_rate=2e-3, averaging=0.998, patience=0, cache=2000)
+        | dict(weight_dropout=0.3),
     }
     monitor = ("nats", "min")
     streamed = True
@@ -167,24 +215,23 @@ class Language(Task):
             lengths, padded = tf.cast(ids.row_lengths(), tf.int32), ids.to_tensor()
             padded = tf.pad(padded, [[0, 0], [0, tf.cast(tf.shape(padded)[1] == 0, tf.int32)]])  # at least one step
             inputs = tf.concat([last[:, None], padded], 1)
+            log_p, states = model.predict_next(inputs[:, :-1], generation.unpacked(model, state), lengths)
             mask = tf.sequence_mask(lengths, tf.shape(padded)[1])
-            logits, states = model.read(inputs[:, :-1], generation.unpacked(model, state), mask=mask)
-            log_p = tf.gather(tf.nn.log_softmax(logits), padded, batch_dims=2)
             return {
-                "log_probabilities": tf.where(mask, log_p, 0.0),
-                "right": mask & (tf.argmax(logits, -1, tf.int32) == padded),
+                "log_probabilities": tf.where(mask, tf.gather(log_p, padded, batch_dims=2), 0.0),
+                "right": mask & (tf.argmax(log_p, -1, tf.int32) == padded),
                 "steps": lengths,
                 "state": generation.packed(states),
                 "last": tf.gather(inputs, lengths, batch_dims=1),
             }
 
         def write(state, last, length, first, seed, temperature, top_k, top_p):
-            _, step = model.stepper()
-            states = generation.unpacked(model, state)
+            begin, step, end = model.stepper()
+            states = begin(generation.unpacked(model, state))
             found = decoding.sample(step, states, last, None, length, seed, temperature, top_k, top_p, first)
             text = tf.strings.unicode_encode(tf.gather(self._codepoints, found.tokens), "UTF-8")
             newest = tf.concat([last[:, None], found.tokens], 1)[:, -1]
-            return {"text": text, "state": generation.packed(found.state), "last": newest}
+            return {"text": text, "state": generation.packed(end(found.state)), "last": newest}
 
         def answer(prompt):
             state, last = (tf.zeros([tf.size(prompt), *spec.shape[1:]], spec.dtype) for spec in state_specs)

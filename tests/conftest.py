@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as zoo.cli does: TensorFlow's chatter is no part of stderr
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # tests compile much and run little
 
 WORDS = {
     "positive": ["good", "great", "lovely", "superb", "fine", "wonderful"],

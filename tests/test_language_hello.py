@@ -51,11 +51,12 @@ def test_what_follows(model, text, follows):
 
 def test_it_writes_the_word(model):
     """Each letter that it says is its next input."""
-    zeros, step = model.stepper()
+    begin, step, _ = model.stepper()
+    zeros = lambda rows: begin([tf.zeros([rows, width]) for width in model.widths])
     found = decoding.greedy(step, zeros(1), START, None, 5)
     assert found.tokens.numpy().tolist() == [HELLO.tolist()]
     _, states = probabilities(model, [START])
-    found = decoding.greedy(step, states, int(HELLO[0]), None, 4)
+    found = decoding.greedy(step, begin(states), int(HELLO[0]), None, 4)
     assert "".join(LETTERS[token - FIRST] for token in found.tokens[0].numpy()) == "ello"
     drawn = decoding.sample(step, zeros(200), START, None, 5, 1).tokens.numpy()
     assert (drawn == HELLO).all(1).mean() > 0.6  # 0.9^5

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tasks.language import START, UNKNOWN, Config, Language
-from zoo import generation, serving, training
+from zoo import generation, serving, text_generator, training
 from zoo.errors import ZooError
 from zoo.generation import Session
 from zoo.text_generator import TextGenerator
@@ -244,8 +244,9 @@ def test_an_empty_text(model):
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 500])
-def test_a_short_text_in_parts_has_the_same_scores(model, monkeypatch, count):
-    """Up to 512 characters every part begins where the text does."""
+def test_a_text_in_two_parts_has_the_same_scores(model, monkeypatch, count):
+    """The second part is read from the beginning of the text, too."""
+    monkeypatch.setattr(text_generator, "WARM", -(-count // 2))
     text = corpus(count, seed=2)
     ticks = []
     log_p, right = model.score_long(text, lambda *tick: ticks.append(tick))

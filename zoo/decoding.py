@@ -182,9 +182,10 @@ def _decode(step, follow, state, start, end, max_length, width):
     `follow(i, logits, log-probabilities, done)` tells of every row after step i its token, its log-probability, whether
     it was done before, and which row it continues; None for itself. One that was done may be given any token.
     """
-    batch = tf.shape(tf.nest.flatten(state)[0])[0]
+    batch, max_length = tf.shape(tf.nest.flatten(state)[0])[0], tf.convert_to_tensor(max_length)
     start, limit = (tf.repeat(tf.broadcast_to(tf.cast(x, tf.int32), [batch]), width) for x in (start, max_length))
     state = tf.nest.map_structure(lambda x: tf.repeat(x, width, 0), state)
+    together = end is None and max_length.shape.rank == 0  # no row is done before another
     first = tf.range(batch * width) % width == 0  # of the slots of an input: at the start only this one is taken
 
     def going_on(i, token, total, done, tokens, state):
@@ -193,9 +194,9 @@ def _decode(step, follow, state, start, end, max_length, width):
     def body(i, token, total, done, tokens, before):
         logits, state = step(before, token)
         token, total, done, parents = follow(i, tf.cast(logits, tf.float32), total, done)
-        if parents is None:
+        if parents is None and not together:
             state = tf.nest.map_structure(lambda x, y: tf.raw_ops.Select(condition=done, x=x, y=y), before, state)
-        else:
+        elif parents is not None:
             tokens, state = tf.nest.map_structure(lambda x: tf.gather(x, parents), (tokens, state))
         done |= limit <= i + 1
         if end is not None:

@@ -30,13 +30,15 @@ def packed(states):
 
 def unpacked(model, state):
     """The list of states of a model (`zoo.training.TruncatedBPTT`) from one tensor."""
-    return tf.split(state, [variable.shape[1] for variable in model.carried["dev"]], 1)
+    return tf.split(state, list(model.widths), 1)
 
 
 def state_specs(model, *last_shape) -> list[tf.TensorSpec]:
     """Of `state` and `last`."""
-    width = sum(variable.shape[1] for variable in model.carried["dev"])
-    return [tf.TensorSpec([None, width], tf.float32, "state"), tf.TensorSpec([None, *last_shape], tf.int32, "last")]
+    return [
+        tf.TensorSpec([None, sum(model.widths)], tf.float32, "state"),
+        tf.TensorSpec([None, *last_shape], tf.int32, "last"),
+    ]
 
 
 def draw_specs() -> list[tf.TensorSpec]:

@@ -11,7 +11,8 @@ from zoo.errors import ZooError
 from zoo.serving import Model
 
 PIECE = 16  # characters that `stream` draws at a time
-ROWS, WARM = 32, 512  # parts of a long text that are read side by side, and characters that each reads before its own
+ROWS = 16  # parts of a long text that are read side by side
+WARM = 4096  # characters that a part has at least, and that are read before it
 DEFAULTS = dict(length=200, temperature=0.8, seed=0)  # of answers to lists of prompts
 
 
@@ -85,8 +86,8 @@ class TextGenerator(Model):
 
         from zoo.generation import READ, Session
 
-        size = -(-len(text) // ROWS)
-        parts = [text[max(0, i * size - WARM) : (i + 1) * size] for i in range(-(-len(text) // max(1, size)))]
+        size = max(WARM, -(-len(text) // ROWS))
+        parts = [text[max(0, i * size - WARM) : (i + 1) * size] for i in range(-(-len(text) // size))]
         session, found = Session(self, len(parts)), []
         longest = max(map(len, parts), default=0)
         for start in range(0, longest, READ):

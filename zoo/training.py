@@ -109,10 +109,11 @@ class TruncatedBPTT(keras.Model):
         super().__init__(**kwargs)
         self.k1 = k1
         self.nats, self.accuracy = keras.metrics.Mean("nats"), keras.metrics.Mean("accuracy")
-        self.carried = {}
+        self.carried, self.widths = {}, []
 
     def carry(self, widths) -> None:
         """Say how wide the states are; the model begins without any."""
+        self.widths = list(widths)
         some = lambda width: tf.Variable(tf.zeros([0, width]), shape=[None, width], trainable=False)
         self.carried = {phase: [some(width) for width in widths] for phase in ("training", "dev")}
 

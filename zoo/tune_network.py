@@ -79,7 +79,7 @@ class TuneNetwork(TruncatedBPTT):
         """-> the experts' outputs `[rows, time, units]`, and what the next row goes on from."""
         told, outputs, new, states = self.told(inputs), [], [], list(states)
         for network in self.networks:
-            count = len(self.carried["dev"]) // len(self.networks)
+            count = len(self.widths) // len(self.networks)
             own, states = states[:count], states[count:]
             vectors, own = network.stack(network.embed(inputs, told), initial_state=own, mask=mask, training=training)
             outputs.append(tf.cast(vectors, tf.float32))
@@ -89,7 +89,7 @@ class TuneNetwork(TruncatedBPTT):
     def stepper(self):
         """(rows int32 `[batch, columns]`, states) -> the experts' outputs `[batch, units]`, states; one step."""
         steps = [network.stack.stepper()[1] for network in self.networks]
-        count = len(self.carried["dev"]) // len(self.networks)
+        count = len(self.widths) // len(self.networks)
 
         def step(rows, states):
             told, outputs, new = self.told(rows), [], []
