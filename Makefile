@@ -9,7 +9,7 @@ export DATA PRESET SET MODEL SPLIT INPUT FILE TUNER EPOCHS TRIALS OUT ATTENTION 
 OPTIONS = $${DATA:+--data "$$DATA"}
 CONFIGURATION = $${PRESET:+--preset "$$PRESET"} $(foreach setting,$(SET),--set '$(setting)')
 
-.PHONY: help train evaluate export predict tune list test lint bench bench-layers demo clean
+.PHONY: help train evaluate export predict tune list test test-all lint bench bench-layers demo clean
 
 help:
 	@echo 'make train TASK=sentiment              train on the built-in corpus (DATA=: a TFDS name or a path)'
@@ -17,7 +17,7 @@ help:
 	@echo 'make predict TASK=... INPUT="..."      answer one input (FILE=: one a line); OUT=, ATTENTION=: pictures'
 	@echo '     such as TASK=captioning INPUT=photo.jpg ATTENTION=out.png'
 	@echo 'make demo TASK=...                     try a model in the browser'
-	@echo 'make test | lint | list'
+	@echo 'make test | test-all | lint | list       (test-all: with the long ones, half as long again)'
 	@echo 'make bench TASK=... | bench-layers      speed, beside what one would pick instead (OUT=: a JSON file)'
 
 train: $(ZOO)
@@ -41,6 +41,9 @@ list: $(ZOO)
 	@$(ZOO) list
 
 test: $(VENV)/dev
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: $(VENV)/dev
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev

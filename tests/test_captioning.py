@@ -309,6 +309,7 @@ def test_long_captions_are_cut_off(files):
 # Frozen networks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_frozen_network_serves_what_it_was_trained_on(files, tmp_path):
     """Its features are computed once, and kept as float16; weights are from a file."""
     import keras
@@ -381,6 +382,7 @@ def test_settings_that_do_not_fit(refused, files, tmp_path, settings, part):
 # From a run to the next -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_self_critical_training_goes_on_from_a_run(run, files, tmp_path):
     learnt = lambda model: [weight.numpy() for weight in model.trainable_weights]  # statistics follow the batches
     before = learnt(run.model()[1])
@@ -406,6 +408,7 @@ def test_a_run_that_does_not_fit_is_told(run, tmp_path):
 # Other sources --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_features_in_the_place_of_pictures(files, tmp_path, refused):
     """A grid of colours, made elsewhere: no pictures are needed to train, and none are drawn."""
     numbers = range(62)
@@ -428,6 +431,7 @@ def test_features_in_the_place_of_pictures(files, tmp_path, refused):
     assert "features" in refused("predict", "captioning", "--model", run.folder / "export", files / "1.png")
 
 
+@pytest.mark.slow
 def test_coco_captions(mocked_tfds, tmp_path):
     """TFDS's own features and splits, with examples made up by TFDS."""
     mocked_tfds("coco_captions", ("train", "val", "test"), 12)

@@ -295,6 +295,7 @@ def test_a_report_adds_up_to_the_scores(run, model, tune, zoo, files):
     assert report["written"]["tunes"] == 2 and report["written"]["full_bars"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "more"),
     [

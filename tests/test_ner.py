@@ -137,6 +137,7 @@ def test_what_is_no_input_is_refused(model):
         model([["a", 3]])
 
 
+@pytest.mark.slow
 def test_the_softmax_head_answers_in_iob2_too(files, tmp_path, zoo):
     code, out, err = zoo(*command(files, tmp_path, "head=softmax", "epochs=1", "learning_rate=0.003"))
     assert code == 0, err
@@ -221,6 +222,7 @@ def test_a_missing_split_is_named(run, files, refused, tmp_path):
     assert "no test split" in line
 
 
+@pytest.mark.slow
 def test_long_sentences_are_cut_in_training_and_told(files, tmp_path, zoo):
     (tmp_path / "dev.txt").write_text(sentences(10, 6))
     (tmp_path / "train.txt").write_text(sentences(60, 5) + "Bruno B-PER\n".replace(" ", "\tX\t") * 5000)

@@ -238,11 +238,13 @@ def test_a_killed_process_is_gone_on_with_by_the_same_command(corpus, training_o
             assert float(row[key]) == pytest.approx(float(expected_row[key]), abs=1e-5), key
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_begins_anew(corpus, training_of, killed, zoo):
     code, out, _ = zoo(*training_of(killed, corpus, units=6, seed=7))
     assert code == 0 and "resuming" not in out and "epoch 1/1" in out
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_exports_float32(corpus, training_of, tmp_path, zoo):
     code, _, err = zoo(*training_of(tmp_path, corpus, precision="mixed_bfloat16"))
     assert code == 0, err

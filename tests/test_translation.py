@@ -185,6 +185,7 @@ def test_samples_of_subwords_are_other_ways_to_cut_up_the_same(files):
         np.testing.assert_array_equal(a, c)
 
 
+@pytest.mark.slow
 def test_sutskever_2014_has_the_papers_384_million_parameters():
     """160,000 and 80,000 words of 1,000, as many for the softmax, and 64 million in eight layers of LSTM cells."""
     config = configure(Config, Translation.presets, "sutskever2014")
@@ -200,6 +201,7 @@ def test_sutskever_2014_has_the_papers_384_million_parameters():
 TINY = ["units=8", "decoder_units=8", "embedding_dim=8", "vocabulary_size=60", "epochs=1", "batch_size=50"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "more"),
     [

@@ -366,6 +366,7 @@ def fit(folder, options):
     return model, state, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "k1", "cell", "depth"), [(3, 4, "lstm", 2), (4, 2, "gru", 1)])
 def test_a_killed_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch, after, k1, cell, depth):
     """In an epoch, and at its end: weights, the states carried, dropout's draws and the scores."""

@@ -338,6 +338,7 @@ def batch(k2=12):
     return {"symbols": windows, "begin": np.ones(len(windows), bool)}, np.ones([len(windows), k2], np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

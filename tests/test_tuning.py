@@ -60,6 +60,7 @@ def test_a_search_says_settings_that_train_takes_and_is_not_repeated(tune, fits)
     assert code == 130 and len(fits) == 3 and "resuming" not in other  # another configuration is searched anew
 
 
+@pytest.mark.slow
 def test_an_interrupted_hyperband_search_goes_on(tune, fits):
     fits.stop_at = 2
     code, _, err = tune("hyperband", "--epochs", "3")

@@ -261,6 +261,7 @@ def test_predict_with_bad_inputs(run, refused, files, tmp_path, arguments, part)
     assert not list(tmp_path.glob("*.png"))
 
 
+@pytest.mark.slow
 def test_a_model_of_both_directions_is_not_live(files, tmp_path):
     model = serving.load(trained(files, tmp_path, "epochs=1").folder / "export")
     with pytest.raises(ZooError, match="bidirectional=false"):
@@ -269,6 +270,7 @@ def test_a_model_of_both_directions_is_not_live(files, tmp_path):
     assert np.abs(backward - model(clip(1)[0][:5])["probabilities"]).max() > 1e-4  # the end changes the beginning
 
 
+@pytest.mark.slow
 def test_features(tmp_path, zoo):
     """Poses, say: read as they are, live too."""
     for split, count in (("train", 30), ("test", 4)):

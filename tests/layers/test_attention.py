@@ -138,6 +138,7 @@ def test_hypotheses_of_a_beam_share_their_memory(data):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("memories", "sentences", "options"),
     [

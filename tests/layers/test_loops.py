@@ -45,6 +45,7 @@ def batches(draw):
     return random.normal(0, 1, (batch, steps, FEATURES)).astype("float32"), draw(st.sampled_from([[], states])), mask
 
 
+@pytest.mark.slow
 @every_layer
 @pytest.mark.parametrize("training", [False, True])
 def test_any_batch_equals_keras(name, training):
@@ -138,6 +139,7 @@ def test_recompute(name, masked):
     assert_close(run(again, *arguments), run(layer, *arguments), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rnn", "lstm"])
 def test_gradient_of_gradient(name):
     """Right without training, as Keras's; refused in training; a nested tape that does not ask for it is no error."""
@@ -199,6 +201,7 @@ def test_few_lengths():
     assert [int(few_rows(rows)) for rows in (1, 2, 8, 9, 16, 17, 33)] == [1, 2, 8, 12, 16, 20, 36]
 
 
+@pytest.mark.slow
 def test_few_compilations(tmp_path, script):
     """Of 60 lengths and two batch sizes: as many XLA modules as there are padded shapes, twice (forward, backward)."""
     program = """if True:
@@ -221,6 +224,7 @@ def test_few_compilations(tmp_path, script):
     assert len(modules) == 2 * 2 * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_export_is_portable(name, tmp_path, script):
     """A SavedModel of standard kernels that TensorFlow alone runs: any batch, any length, masks on either side."""

@@ -172,6 +172,7 @@ def test_equals_keras(name, mask, options, training):
     assert_close(actual, expected, 2e-5)
 
 
+@pytest.mark.slow
 @every_layer
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(("compiled", "given_state"), [(False, False), (False, True), (True, True)])
@@ -322,6 +323,7 @@ def functional_classifier(name):
     return keras.Model(words, keras.layers.Dense(1, activation="sigmoid")(x))
 
 
+@pytest.mark.slow
 @every_layer
 @pytest.mark.parametrize("functional", [False, True])
 def test_fit_save_load(name, functional, tmp_path):
@@ -339,6 +341,7 @@ def test_fit_save_load(name, functional, tmp_path):
     assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), 1e-6)
 
 
+@pytest.mark.slow
 @every_layer
 def test_a_model_saved_with_one_loads_with_the_other(name, tmp_path, script):
     """Each one's file as the weights of the other; configurations; and the zoo's file as a model where no zoo is."""

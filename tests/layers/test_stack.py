@@ -159,6 +159,7 @@ def encoder_decoder(pooling):
     return keras.Model(words, keras.layers.Dense(1)(decoded))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "pooling"),
     [("float32", None), ("mixed_bfloat16", ("max", "attention")), ("mixed_float16", ("last", "mean"))],
