@@ -19,7 +19,6 @@ import copy
 import dataclasses
 import functools
 import importlib.metadata
-import importlib.util
 import pathlib
 
 import keras
@@ -27,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import seq2seq, timing, torch_captioner
+from benchmarks.peers import close, has_torch
 from zoo import pictures
 from zoo.errors import ZooError
 from zoo.run import Run, say
@@ -40,7 +40,6 @@ FEW = 8  # pictures in a batch that is to agree
 LARGER = 4.0  # embeddings
 ENDING = 4.0  # bias of the end
 STEPS = 3
-CLOSE = 1e-3  # relative difference of features, scores and losses
 SAME = 0.95  # share of captions: where two are as good, rounding decides
 FIXED = dict(precision="float32", way="attend", attention="additive", cell="lstm", captions=5, mirror=False, init="")
 FIXED |= dict(optimizer="adam", schedule="constant", warmup=0.0, averaging=0.0, scheduled_sampling=0.0)
@@ -133,14 +132,6 @@ def agreement(task, batches, images) -> dict:
     return results
 
 
-def close(name: str, own, theirs) -> None:
-    own, theirs = np.asarray(own), np.asarray(theirs)
-    difference = float(np.abs(own - theirs).max() / np.abs(own).max())
-    if not difference < CLOSE:
-        raise ZooError(f"{name}: the peer's differ by {difference:.2g} of the largest; expected less than {CLOSE}")
-    say(f"{name}: the same, to {difference:.0e} of the largest")
-
-
 def throughput(task, batches, images) -> dict:
     model, config = task.build(), task.config
     describe = tf.function(lambda batch: model.eye(batch), reduce_retracing=True)
@@ -176,10 +167,6 @@ def throughput(task, batches, images) -> dict:
 def said(batch) -> int:
     """Captions in it."""
     return np.count_nonzero((batch[1] != 0).any(1))
-
-
-def has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
 
 
 def peer(config, model, batches, inputs):

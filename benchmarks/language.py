@@ -7,9 +7,9 @@ and on the text that they write where the most probable character is taken. Then
 
 - training, in float32: chunks of k1 = k2 characters, the state carried from one to the next, Adam, gradients clipped.
   Dropout is this task's own, one mask for all steps of a chunk, where the peer's `nn.LSTM` draws one for each.
-- writing one text, each character drawn at temperature 0.8: this task through the signature `write` of the SavedModel
-  that it exports, in one call, and in as many as `stream` makes; PyTorch by a loop with a call of `nn.LSTM` for each
-  character, with all cores and with one.
+- writing one text, with the continuous cache if there is one, each character drawn at temperature 0.8: this task
+  through the signature `write` of the SavedModel that it exports, in one call, and in as many as `stream` makes;
+  PyTorch by a loop with a call of `nn.LSTM` for each character, with all cores and with one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import contextlib
 import copy
 import dataclasses
 import importlib.metadata
-import importlib.util
 import itertools
 import pathlib
 import tempfile
@@ -29,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import seq2seq, timing, torch_language
-from benchmarks.captioning import close
+from benchmarks.peers import close, has_torch
 from zoo import serving
 from zoo.errors import ZooError
 from zoo.run import Run, say
@@ -145,14 +144,10 @@ def writes(writer: TextGenerator, written: int, piece: int):
     return round_
 
 
-def has_torch() -> bool:
-    if importlib.util.find_spec("torch") is None:
-        say("torch is not installed; leaving PyTorch out (pip install torch)")
-        return False
-    return True
-
-
 def peer(config, model, batches):
     sizes = {name: getattr(config, name) for name in ("optimizer", "learning_rate", "clip_norm", "dropout")}
     pairs = [(x["symbols"].astype(np.int64), x["begin"]) for x, _ in batches]
-    return torch_language.started(pairs, weights=torch_language.weights(model), **sizes)
+    if config.cache:
+        sizes["cache"] = {"size": config.cache}
+        sizes["cache"] |= {name: getattr(config, f"cache_{name}") for name in ("share", "sharpness", "likeness")}
+    return torch_language.started(pairs, weights=torch_language.weights(model), **{"cache": None, **sizes})

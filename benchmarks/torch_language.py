@@ -15,7 +15,8 @@ def started(batches, **sizes):
     Args:
         batches: to train on: list of NumPy pairs: symbols int64 `[rows, time + 1]`, and bool `[rows]`: where a row
             begins anew.
-        sizes: weights, from `weights`; optimizer ("adam" or "sgd"), learning_rate, clip_norm, dropout.
+        sizes: weights, from `weights`; optimizer ("adam" or "sgd"), learning_rate, clip_norm, dropout; cache: None, or
+            the size, share, sharpness and likeness of a `zoo.layers.cache.ContinuousCache`.
 
     Yields:
         How to call "train", a step on each batch, the state carried on from one to the next, which gives the losses;
@@ -37,7 +38,7 @@ def weights(model) -> dict[str, np.ndarray]:
     return found | {"output.weight": array(model.softmax.kernel).T, "output.bias": array(model.softmax.bias)}
 
 
-def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, dropout):
+def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, dropout, cache):
     nn = torch.nn
     model, cores = _model(torch, weights, dropout), torch.get_num_threads()
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -71,18 +72,28 @@ def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, drop
         model.eval()
         symbols = torch.as_tensor(symbols)[None]
         inputs = torch.cat([torch.full([1, 1], START), symbols[:, :-1]], 1)
-        scores, _ = model(inputs)
-        return scores.log_softmax(-1).gather(-1, symbols[..., None])[0, :, 0].numpy()
+        vectors, _ = model.vectors(inputs)
+        p = model.output(vectors).softmax(-1)[0]
+        if cache:
+            p = torch.stack([_with_cache(torch, cache, *step) for step in _steps(torch, vectors[0], inputs[0], p)])
+        return p.log().gather(-1, symbols[0, :, None])[:, 0].numpy()
 
     @torch.inference_mode()
     def write(length, temperature, seed, threads):
         model.eval()
         torch.manual_seed(seed)
         torch.set_num_threads(threads or cores)
-        symbol, state, found = torch.full([1, 1], START), None, []
-        for _ in range(length):
-            scores, state = model(symbol, state)
-            scores = scores[:, -1]
+        symbol, state, found, vector = torch.full([1, 1], START), None, [], None
+        if cache:
+            keys, symbols = torch.zeros(cache["size"], model.output.in_features), torch.full([cache["size"]], START)
+        for i in range(length):
+            vectors, state = model.vectors(symbol, state)
+            scores = model.output(vectors)[:, -1]
+            if cache:
+                if vector is not None:
+                    keys[(i - 1) % len(keys)], symbols[(i - 1) % len(keys)] = vector, symbol[0, 0]
+                vector = nn.functional.normalize(vectors[0, 0], dim=0)
+                scores = _with_cache(torch, cache, vector, keys, symbols, scores[0].softmax(-1)).log()[None]
             scores[:, [START, UNKNOWN]] = -torch.inf
             if temperature:
                 symbol = torch.multinomial((scores / temperature).softmax(-1), 1)
@@ -93,6 +104,20 @@ def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, drop
         return torch.cat(found, 1)[0].numpy()
 
     return train, read, write
+
+
+def _steps(torch, vectors, inputs, p):
+    """What `_with_cache` takes, at each step of a text that fits into the cache."""
+    vectors = torch.nn.functional.normalize(vectors, dim=1)
+    for i in range(len(vectors)):
+        yield vectors[i], vectors[:i], inputs[1 : i + 1], p[i]
+
+
+def _with_cache(torch, cache, vector, keys, symbols, p):
+    """Probabilities by the network and by what came after vectors like this one."""
+    likes = torch.exp(cache["sharpness"] * (keys @ vector - cache["likeness"])) * (symbols != START)
+    weights = cache["share"] * likes / (1 + likes.sum())
+    return ((1 - weights.sum()) * p).index_add(0, symbols, weights)
 
 
 def _model(torch, weights, dropout):
@@ -113,9 +138,13 @@ def _model(torch, weights, dropout):
             for layer in range(depth):
                 getattr(self.lstm, f"bias_hh_l{layer}").requires_grad_(False)  # Keras has one bias
 
-        def forward(self, inputs, state=None):
+        def vectors(self, inputs, state=None):
             vectors, state = self.lstm(self.embedding(inputs), state)
-            return self.output(self.dropout(vectors)), state
+            return self.dropout(vectors), state
+
+        def forward(self, inputs, state=None):
+            vectors, state = self.vectors(inputs, state)
+            return self.output(vectors), state
 
     model = Characters()
     model.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
