@@ -39,7 +39,7 @@ class Config(TrainingConfig):
     depth: int = setting(2, "recurrent layers", minimum=1)
     dropout: float = setting(0.4, "between and after the layers", minimum=0.0, maximum=0.95)
     weight_dropout: float = setting(0.2, "of weights of the recurrent kernels", minimum=0.0, maximum=0.95)
-    cache: int = setting(0, "characters that the exported model looks up its own past among; 0 for none", minimum=0)
+    cache: int = setting(2000, "characters of its past that the exported model looks up; 0 for none", minimum=0)
     cache_share: float = setting(
         0.6, "of the probability, at most, that comes from the cache", minimum=0.0, maximum=0.99
     )
@@ -138,7 +138,7 @@ class Language(Task):
         )
         | dict(epochs=12, learning_rate=8e-3),
         "base": dict(epochs=20, learning_rate=2e-3),
-        "shakespeare": dict(epochs=20, batch_size=32, learning_rate=2e-3, averaging=0.998, patience=0, cache=2000)
+        "shakespeare": dict(epochs=20, batch_size=32, learning_rate=2e-3, averaging=0.998, patience=0)
         | dict(weight_dropout=0.3),
     }
     monitor = ("nats", "min")

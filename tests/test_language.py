@@ -18,7 +18,7 @@ from zoo.run import Run
 from zoo.text_likelihood import longest_shared
 
 SETTINGS = [f"units={UNITS}", "depth=2", "embedding_dim=12", "batch_size=8", "k1=16", "k2=16", "epochs=1"]
-SETTINGS += ["learning_rate=0.02", "dropout=0.1", "weight_dropout=0.1"]
+SETTINGS += ["learning_rate=0.02", "dropout=0.1", "weight_dropout=0.1", "cache=300"]
 TEST = TEXT[-2_000:]  # about: the file is cut by bytes
 
 
@@ -183,7 +183,7 @@ def test_another_process_writes_the_same(export, model, script):
 
 def test_scores_are_those_of_the_equations(run, model):
     symbols = json.loads((run.folder / "assets/symbols.json").read_text())
-    reference = Reference(run.folder / "best.npz", symbols)
+    reference = Reference(run.folder / "best.npz", symbols, run.trained().config)
     np.testing.assert_allclose(model.score(TEST[:500]), reference.score(TEST[:500]), atol=2e-4)
     assert model.generate("Zoë ", 40, temperature=0) == reference.most_probable("Zoë ", 40)
 

@@ -35,7 +35,7 @@ TEXT = corpus(20_000)
 
 @pytest.fixture(scope="module")
 def task():
-    return Language(Config(units=UNITS, depth=2, embedding_dim=12), {"symbols": sorted(set(TEXT))})
+    return Language(Config(units=UNITS, depth=2, embedding_dim=12, cache=0), {"symbols": sorted(set(TEXT))})
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,9 @@ def sigmoid(x):
 class Reference:
     """The equations, character by character."""
 
-    def __init__(self, path, symbols):
-        """Of what `zoo.training.save_weights` wrote."""
+    def __init__(self, path, symbols, config: Config):
+        """Of what `zoo.training.save_weights` wrote, with a network as here."""
+        self.config = config
         with np.load(path) as arrays:
             weights = [arrays[f"arr_{i}"].astype(float) for i in range(len(arrays))]
         self.table, *layers, self.kernel, self.bias = weights
@@ -79,7 +80,7 @@ class Reference:
 
     def after(self, text):
         """The log-probabilities `[characters + 1, 2 + symbols]` of what follows each beginning of a text."""
-        states, found = [[np.zeros(UNITS)] * 2 for _ in self.layers], []
+        states, found, past = [[np.zeros(UNITS)] * 2 for _ in self.layers], [], []
         for token in [START, *self.ids(text)]:
             x, new = self.table[token], []
             for (kernel, recurrent, bias), (h, c) in zip(self.layers, states, strict=True):
@@ -88,8 +89,24 @@ class Reference:
                 x = sigmoid(o) * np.tanh(c)
                 new.append((x, c))
             states, logits = new, x @ self.kernel + self.bias
-            found.append(logits - np.log(np.exp(logits).sum()))
+            p = np.exp(logits) / np.exp(logits).sum()
+            if self.config.cache:
+                past = [*past[:-1], (past[-1][0], token)] if past else []
+                p = self.looked_up(p, x, past[-self.config.cache :])
+                past.append((x, None))
+            found.append(np.log(p))
         return np.array(found)
+
+    def looked_up(self, p, x, past):
+        """The network's probabilities and those of what came after outputs like x: pairs of an output and a token."""
+        cosine = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        c = self.config
+        likes = [np.exp(c.cache_sharpness * (cosine(x, y) - c.cache_likeness)) for y, _ in past]
+        weights = c.cache_share * np.array(likes) / (1 + sum(likes))
+        p = (1 - weights.sum()) * p
+        for weight, (_, token) in zip(weights, past, strict=True):
+            p[token] += weight
+        return p
 
     def score(self, text):
         return self.after(text)[np.arange(len(text)), self.ids(text)]
@@ -109,7 +126,43 @@ class Reference:
 def reference(task, network, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "best.npz"
     training.save_weights(network, path)
-    return Reference(path, task.assets["symbols"])
+    return Reference(path, task.assets["symbols"], task.config)
+
+
+CACHE = dict(cache=30, cache_share=0.7, cache_sharpness=8.0, cache_likeness=0.6)
+
+
+@pytest.fixture(scope="module")
+def cached(task, network, reference, tmp_path_factory):
+    """A model with a cache shorter than the texts, and its equations."""
+    task = Language(dataclasses.replace(task.config, **CACHE), task.assets)
+    other = task.build()
+    other.set_weights(network.get_weights())
+    path = tmp_path_factory.mktemp("weights") / "best.npz"
+    training.save_weights(other, path)
+    return served(task, other, tmp_path_factory.mktemp("model")), Reference(path, task.assets["symbols"], task.config)
+
+
+def test_a_model_with_a_cache_scores_by_it(cached, model):
+    found, reference = cached
+    text = TEXT[:200]
+    np.testing.assert_allclose(found.score(text), reference.score(text), atol=2e-4)
+    assert np.abs(found.score(text) - model.score(text)).max() > 0.1
+    session = found.session(text[:70])
+    np.testing.assert_allclose(session.read(text[70:]), reference.score(text)[70:], atol=2e-4)
+
+
+def test_a_model_with_a_cache_writes_by_it(cached):
+    """More than the cache holds, and in pieces."""
+    found, reference = cached
+    assert found.generate("Ana ", 50, temperature=0) == reference.most_probable("Ana ", 50)
+    options = dict(length=50, temperature=0.9, seed=2)
+    text = found.generate("Ana sees", **options)
+    assert "Ana sees" + "".join(found.stream("Ana sees", piece=7, **options)) == text
+    session = found.session("Ana ")
+    session.write(50, temperature=0)  # what was written is in the cache, too
+    after = reference.most_probable("Ana ", 50)
+    np.testing.assert_allclose(session.read("Bob asks"), reference.score(after + "Bob asks")[len(after) :], atol=2e-4)
 
 
 # Writing --------------------------------------------------------------------------------------------------------------
