@@ -225,6 +225,7 @@ print(out["text"][1].numpy().decode())
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_loads_it(run, model, files, script):
     assert script(FRESH, run.folder / "export", files / "7.png").strip() == model(files / "7.png")["text"]
 

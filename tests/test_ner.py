@@ -150,6 +150,7 @@ def test_the_softmax_head_answers_in_iob2_too(files, tmp_path, zoo):
         assert len(answer["entities"]) == sum(tag[0] == "B" for tag in answer["tags"])
 
 
+@pytest.mark.slow
 def test_predict_writes_json_lines_in_a_pipe_and_colours_in_a_terminal(run, zoo):
     line = ["predict", "ner", "--model", str(run.folder / "export"), "Ana Silva went to Porto"]
     code, out, _ = zoo(*line)
@@ -177,6 +178,7 @@ assert "zoo" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_loads_it(run, script):
     script(FRESH, run.folder / "export")
 

@@ -147,6 +147,7 @@ assert "zoo" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_alone_loads_it(run, script):
     script(FRESH, run.folder / "export")
 

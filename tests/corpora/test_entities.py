@@ -50,6 +50,7 @@ def tally(sentences):
     return counts
 
 
+@pytest.mark.slow
 def test_every_build_is_the_same_whatever_the_hash_seed(corpus, tmp_path):
     checksum = lambda corpus: hashlib.sha256(repr(sorted(corpus.items())).encode()).hexdigest()
     assert checksum(build(tmp_path)) == checksum(corpus)

@@ -41,6 +41,7 @@ def kinds(name):
 # Corpus ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_build_is_the_same_in_every_process(corpus):
     code = """if True:
         import zlib

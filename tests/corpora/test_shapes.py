@@ -67,6 +67,7 @@ def blobs(show):
 # Corpus ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_build_is_the_same_in_every_process(corpus):
     code = (
         "import zlib; from tasks.corpora import shapes as s; print([zlib.crc32(x['frames']) for x in s.write('test')])"

@@ -56,6 +56,7 @@ def tokens(text):
     return re.findall(r"[\w'-]+", text.lower())
 
 
+@pytest.mark.slow
 def test_every_build_is_the_same_whatever_the_hash_seed(corpus, written):
     for split in corpus:
         assert sorted(corpus[split]) == sorted((en, pt) for en, pt, _ in written[split])
