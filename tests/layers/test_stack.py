@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from zoo.layers import RecurrentStack
+from zoo.layers import stack as stacks
 from zoo.layers.stack import CELLS
 
 BATCH, TIME, FEATURES, UNITS = 3, 6, 4, 5
@@ -217,6 +218,17 @@ def test_a_stepper_takes_the_layers_steps(cell, options, units):
     y, after = step(tf.constant(X[:, 0]), states)
     close(y, expected[:, 0])
     close(np.stack(after), np.stack(last))
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_stepper_with_large_matrices_takes_the_same_steps(cell, monkeypatch):
+    """They are multiplied in pieces, the last one smaller."""
+    layer = stack(UNITS, depth=2, cell=cell)
+    zeros, step = layer.stepper()
+    expected, _ = step(tf.constant(X[:, 0]), zeros(BATCH))
+    monkeypatch.setattr(stacks, "LARGE", 1)
+    monkeypatch.setattr(stacks, "PIECE", UNITS // 2 + 1)
+    close(layer.stepper()[1](tf.constant(X[:, 0]), zeros(BATCH))[0], expected)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "mingru"])

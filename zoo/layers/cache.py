@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 BLOCK = 256  # steps whose likeness to the memory is taken at once: what a long text needs is bounded
+PARTS = 4  # of the memory of a single text, looked at side by side: TensorFlow takes one core for each
 LEAST = 1e-37  # probability whose logarithm is finite
 EMPTY = 0  # the symbol of a slot without anything; it is never looked up
 
@@ -86,18 +87,24 @@ class ContinuousCache:
         return mixed, self._closed(of(old_keys, keys[:, :-1]), of(old_symbols, symbols), newest)
 
     def opened(self, state) -> list:
-        """The state as `step` takes it; `closed` gives it back."""
-        return [*self._opened(state), tf.zeros([tf.shape(state[0])[0]], tf.int32)]
+        """A copy of the state as `step` takes it; `closed` gives it back."""
+        keys, *rest = self._opened(state)
+        return [tf.raw_ops.DeepCopy(x=keys), *rest, tf.zeros([tf.shape(state[0])[0]], tf.int32)]
 
     def step(self, output, symbol, log_p, opened):
-        """One step, as of `read`, in place: no copy of the memory is made in a loop."""
+        """One step, as of `read`. What was opened is written over, as no loop could afford a copy of the memory."""
         keys, symbols, newest, count = opened
         rows = tf.range(tf.shape(output)[0])
-        oldest = tf.stack([rows, count % self.size], 1)
-        keys = tf.tensor_scatter_nd_update(keys, oldest, newest)
-        symbols = tf.tensor_scatter_nd_update(symbols, oldest, symbol)
+        oldest = count % self.size
+        with tf.control_dependencies([symbol]):  # which follows from the last step: its look at the memory is over
+            flat = tf.reshape(keys, [-1, self.width])
+            flat = tf.raw_ops.InplaceUpdate(x=flat, i=rows * self.size + oldest, v=newest)
+        keys = tf.reshape(flat, tf.shape(keys))
+        symbols = tf.tensor_scatter_nd_update(symbols, tf.stack([rows, oldest], 1), symbol)
         output = tf.math.l2_normalize(output, -1)
-        likeness = tf.linalg.matvec(keys, output)
+        parts = [flat[start : start + -(-self.size // PARTS)] for start in range(0, self.size, -(-self.size // PARTS))]
+        of_one = lambda: tf.concat([tf.matmul(output, part, transpose_b=True) for part in parts], 1)
+        likeness = tf.cond(tf.shape(output)[0] == 1, of_one, lambda: tf.linalg.matvec(keys, output))
         mixed = self._mixed(likeness[:, None], (symbols != EMPTY)[:, None], symbols, log_p[:, None])
         return mixed[:, 0], [keys, symbols, output, count + 1]
 

@@ -10,6 +10,7 @@ from zoo.layers.pooling import SequencePooling
 from zoo.layers.recurrent import GRU, LSTM, SimpleRNN
 
 CELLS = {"rnn": SimpleRNN, "lstm": LSTM, "gru": GRU, "mingru": MinGRU, "minlstm": MinLSTM, "lru": LRU}
+LARGE, PIECE = 2**19, 256  # weights of a matrix that is multiplied in pieces when one step is taken, and their columns
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -218,16 +219,30 @@ def _step(layer, cast):
     cell, kernel, recurrent = layer.equations, cast(layer.cell.kernel), cast(layer.cell.recurrent_kernel)
     bias = cast(layer.cell.bias)
     if cell.separate:
+        of_input, of_state = _product(kernel), _product(recurrent)
 
         def run(x, states):
-            after, _ = cell.step(x @ kernel + bias[0], states[0] @ recurrent + bias[1], states)
+            after, _ = cell.step(of_input(x) + bias[0], of_state(states[0]) + bias[1], states)
             return after[0], after
 
         return run
-    joint = tf.concat([kernel, recurrent], 0)
+    product = _product(tf.concat([kernel, recurrent], 0))
 
     def run(x, states):
-        after, _ = cell.step(tf.concat([x, states[0]], 1) @ joint, bias, states)
+        after, _ = cell.step(product(tf.concat([x, states[0]], 1)), bias, states)
         return after[0], after
 
     return run
+
+
+def _product(matrix):
+    """x -> x @ matrix, for x of few rows: TensorFlow takes one core for a row, but several products side by side."""
+    rows, columns = matrix.shape
+    if rows * columns < LARGE:
+        return lambda x: x @ matrix
+    parts = tf.split(matrix, _pieces(columns), 1)
+    return lambda x: tf.concat([x @ part for part in parts], 1)
+
+
+def _pieces(columns: int) -> list[int]:
+    return [min(PIECE, columns - start) for start in range(0, columns, PIECE)]
