@@ -14,7 +14,7 @@ from zoo.charts import Tune
 from zoo.events import Vocabulary, on_grid
 
 BATCH = 32  # tunes that are read together
-WRITTEN = 100  # tunes that are written, to see what they are like
+WRITTEN = 300  # tunes that are written, to see what they are like
 SHOWN = 12  # of a distribution
 SEED = 4  # events of a run at least
 
