@@ -77,9 +77,7 @@ def _captioner(
 ):
     nn = torch.nn
     model = _model(torch, weights, eye, dropout)
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    adam = lambda: torch.optim.Adam(learnt, lr=learning_rate)
-    optimizer = adam() if optimizer == "adam" else torch.optim.SGD(learnt, lr=learning_rate, momentum=0.9)
+    update = torch_seq2seq.updates(torch, model, optimizer, learning_rate, clip_norm)
     criterion = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
     batches = [[torch.as_tensor(part) for part in batch] for batch in batches]
     inputs = {name: [torch.as_tensor(batch) for batch in parts] for name, parts in inputs.items()}
@@ -89,7 +87,6 @@ def _captioner(
         return [step(source, before.long(), after.long()) for source, before, after in batches]
 
     def step(source, before, after):
-        optimizer.zero_grad()
         keys, grid, states = model.encode(source, after.shape[2])
         vector, vectors, looks = None, [], []
         for words in model.embed(before).unbind(1):
@@ -101,11 +98,7 @@ def _captioner(
         if doubly_stochastic:
             left = 1 - (torch.stack(looks, 1) * said[..., None]).sum(1)
             loss = loss + doubly_stochastic * (left**2).sum(-1)[said.any(1)].mean()
-        loss.backward()
-        if clip_norm:
-            nn.utils.clip_grad_norm_(learnt, clip_norm)
-        optimizer.step()
-        return loss.item()
+        return update(loss)
 
     @torch.inference_mode()
     def see(name):

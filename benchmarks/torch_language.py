@@ -41,9 +41,7 @@ def weights(model) -> dict[str, np.ndarray]:
 def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, dropout, cache):
     nn = torch.nn
     model, cores = _model(torch, weights, dropout), torch.get_num_threads()
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    adam = lambda: torch.optim.Adam(learnt, lr=learning_rate)
-    optimizer = adam() if optimizer == "adam" else torch.optim.SGD(learnt, lr=learning_rate, momentum=0.9)
+    update = torch_seq2seq.updates(torch, model, optimizer, learning_rate, clip_norm)
     batches = [[torch.as_tensor(part) for part in batch] for batch in batches]
     state = None
 
@@ -53,7 +51,6 @@ def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, drop
 
     def step(symbols, begin):
         nonlocal state
-        optimizer.zero_grad()
         inputs = symbols[:, :-1].clone()
         inputs[begin, 0] = START
         if state is not None:
@@ -61,11 +58,7 @@ def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, drop
         scores, state = model(inputs, state)
         state = tuple(part.detach() for part in state)
         loss = nn.functional.cross_entropy(scores.flatten(0, 1), symbols[:, 1:].flatten())
-        loss.backward()
-        if clip_norm:
-            nn.utils.clip_grad_norm_(learnt, clip_norm)
-        optimizer.step()
-        return loss.item()
+        return update(loss)
 
     @torch.inference_mode()
     def read(symbols):

@@ -37,6 +37,24 @@ def _serve(pipe, build, arguments, sizes):
             pipe.send((time.perf_counter() - began, result))
 
 
+def updates(torch, model, optimizer: str, learning_rate: float, clip_norm: float):
+    """A function: given the loss of a batch, one update of the weights that are learnt; the loss as a number."""
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    adam = optimizer == "adam"
+    make = torch.optim.Adam if adam else torch.optim.SGD
+    optimizer = make(learnt, lr=learning_rate, **({} if adam else {"momentum": 0.9}))
+
+    def update(loss) -> float:
+        optimizer.zero_grad()
+        loss.backward()
+        if clip_norm:
+            torch.nn.utils.clip_grad_norm_(learnt, clip_norm)
+        optimizer.step()
+        return loss.item()
+
+    return update
+
+
 def layers(cells, x, states, dropout):
     """A step of LSTM cells above each other, dropout in between: the last one's output, and all states."""
     new = []
