@@ -68,7 +68,8 @@ def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, drop
         vectors, _ = model.vectors(inputs)
         p = model.output(vectors).softmax(-1)[0]
         if cache:
-            p = torch.stack([_with_cache(torch, cache, *step) for step in _steps(torch, vectors[0], inputs[0], p)])
+            steps = _steps(torch, cache["size"], vectors[0], inputs[0], p)
+            p = torch.stack([_with_cache(torch, cache, *step) for step in steps])
         return p.log().gather(-1, symbols[0, :, None])[:, 0].numpy()
 
     @torch.inference_mode()
@@ -99,11 +100,12 @@ def _language(torch, batches, weights, optimizer, learning_rate, clip_norm, drop
     return train, read, write
 
 
-def _steps(torch, vectors, inputs, p):
-    """What `_with_cache` takes, at each step of a text that fits into the cache."""
+def _steps(torch, size, vectors, inputs, p):
+    """What `_with_cache` takes, at each step of a text."""
     vectors = torch.nn.functional.normalize(vectors, dim=1)
     for i in range(len(vectors)):
-        yield vectors[i], vectors[:i], inputs[1 : i + 1], p[i]
+        first = max(0, i - size)
+        yield vectors[i], vectors[first:i], inputs[first + 1 : i + 1], p[i]
 
 
 def _with_cache(torch, cache, vector, keys, symbols, p):
