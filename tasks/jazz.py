@@ -57,7 +57,7 @@ class Jazz(Task):
         "base": dict(epochs=6, batch_size=64, learning_rate=3e-3),
         "motion": dict(experts=("motion",), epochs=6, learning_rate=3e-3),
         "product": dict(experts=("absolute", "motion"), epochs=6, learning_rate=3e-3),
-        "standards": dict(experts=("absolute", "motion"), epochs=3, batch_size=64, learning_rate=3e-3),
+        "standards": dict(experts=("absolute", "motion"), epochs=3, batch_size=64, learning_rate=3e-3, half=True),
     }
     monitor = ("nats", "min")
     streamed = True
