@@ -197,6 +197,7 @@ def test_what_each_word_looked_at(model):
         assert all(row[:end]) and not any(row[end + 1 :])
 
 
+@pytest.mark.slow
 def test_what_it_looked_at_is_of_what_it_says(run):
     """Where to say nothing is the most probable, the answer is the best of the others."""
     task, model = run.model()

@@ -299,6 +299,7 @@ def disk(tmp_path):
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "reason"),
     [("size=8k", "full"), ("size=40k", "full"), ("size=100k", "full"), ("size=300k", "full"), ("ro", "read-only")],

@@ -217,6 +217,7 @@ def test_bad_files_are_refused(train, part, refused, tmp_path):
     assert not (tmp_path / "runs" / "ner").exists() or not list((tmp_path / "runs" / "ner").rglob("*.npz"))
 
 
+@pytest.mark.slow
 def test_a_missing_split_is_named(run, files, refused, tmp_path):
     for split in ("train", "dev"):
         (tmp_path / split).write_text(sentences(60, 9))

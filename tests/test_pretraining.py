@@ -132,6 +132,7 @@ def test_an_encoder_that_is_not_there(refused, corpus, tmp_path):
     assert line.startswith(f"{tmp_path}/none/vocabulary.txt: not found")
 
 
+@pytest.mark.slow
 def test_a_task_starts_from_a_run(tiny, corpus, tmp_path):
     from zoo.run import Run
 

@@ -402,6 +402,7 @@ def test_the_loss_is_the_mean_over_words(smoothing):
     assert found["accuracy"] == pytest.approx((log_p.argmax(-1) == truth)[truth > 0].mean())
 
 
+@pytest.mark.slow
 def test_it_learns_to_copy():
     """Words in alphabetical order: all that a bag of words can tell."""
     words = np.sort(np.random.default_rng(0).choice(WORDS, (64, 3)), 1).astype(np.int32)

@@ -120,6 +120,7 @@ def test_long_texts_are_translated_sentence_by_sentence(model):
     assert len(model("dog " * 5000)["text"]) > 0  # one sentence of 5,000 words
 
 
+@pytest.mark.slow
 def test_attention_is_drawn(run, model, zoo, refused, tmp_path):
     source, target, weights = model.attention("The dog sees the cat.")
     assert "".join(source) == "\u2581The\u2581dog\u2581sees\u2581the\u2581cat.</s>"
@@ -169,6 +170,7 @@ def test_tfds_in_both_directions(source, mocked_tfds):
         assert task._subwords[0].decode(ids[None])[0].numpy().decode() == expected
 
 
+@pytest.mark.slow
 def test_samples_of_subwords_are_other_ways_to_cut_up_the_same(files):
     task = Translation(Config(vocabulary_size=200, subword_samples=4, subword_alpha=0.1, seed=3))
     train = Translation.from_files(files)["train"].take(20)

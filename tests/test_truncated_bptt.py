@@ -265,6 +265,7 @@ def test_there_may_be_another_number_of_rows():
     close([more[2:]], [model.read(inputs, [tf.zeros_like(s) for s in states])[0]], 1e-6)
 
 
+@pytest.mark.slow
 def test_looking_at_dev_does_not_disturb_training():
     batches = list(streams.training(TEXT, 3, 2, 4, seed=1, restart=0).take(6))
     dev = streams.once(TEXT[::-1].copy(), 2, 7)

@@ -40,6 +40,7 @@ def tune(zoo, corpus, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_a_search_says_settings_that_train_takes_and_is_not_repeated(tune, fits):
     code, out, err = tune("random", "--trials", "2", "--epochs", "1")
     assert code == 0, err

@@ -86,6 +86,7 @@ def test_it_learns_what_no_single_frame_shows(run, zoo, files):
     assert "frame accuracy" in out and "edit score" in out
 
 
+@pytest.mark.slow
 def test_a_frame_by_frame_classifier_does_not(files, tmp_path):
     run = trained(files, tmp_path, "depth=0", "window=1", "epochs=2")
     assert run.evaluate("test")["accuracy"] < 0.75

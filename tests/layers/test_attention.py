@@ -195,6 +195,7 @@ def test_dropout_has_one_mask_for_all_steps(data):
     assert (np.asarray(layer(x, memory, state, mask)) != 0).all()
 
 
+@pytest.mark.slow
 def test_padding_and_batch_mates_change_nothing(data):
     layer, state = made(data)
     x, memory, mask = data
@@ -208,6 +209,7 @@ def test_padding_and_batch_mates_change_nothing(data):
             np.testing.assert_allclose(together[i], alone[2 * i + training][0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_in_a_graph_of_unknown_sizes(data):
     layer, state = made(data)
     x, memory, mask = data

@@ -152,6 +152,7 @@ def model_of(crf, policy="float32"):
     return keras.Sequential(layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_fit_learns_what_the_scores_alone_cannot_say(policy, tmp_path):
     """Tags that alternate: none can be told from its word, each can be told from the one before."""

@@ -123,6 +123,7 @@ def test_equals_pytorch(name, training):
         np.testing.assert_allclose(actual, e, atol=2e-5 * np.abs(e).max())
 
 
+@pytest.mark.slow
 @every_layer
 @pytest.mark.parametrize("masked", [False, True])
 def test_recompute(name, masked):

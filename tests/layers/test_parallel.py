@@ -156,6 +156,7 @@ def test_in_both_directions_with_a_mask(name):
     np.testing.assert_array_equal(y[0, 3:], np.zeros((2, 2 * UNITS)))
 
 
+@pytest.mark.slow
 @every_layer
 def test_a_model_saves_loads_and_learns(name, tmp_path):
     """To recall the sign that was shown once, twelve steps long."""
